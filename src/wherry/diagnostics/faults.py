@@ -1,0 +1,53 @@
+"""Named fault points: where a test can end or fail a process between two steps.
+
+Every step of an operation that changes the disk or the kernel passes
+`fault_point("area.step")` with a literal name that stands once in the source, so that a
+test can list them from the code and try each.  `WHERRY_FAULT` arms points:
+
+    WHERRY_FAULT=start.bundle-written             SIGKILL of this process, at once
+    WHERRY_FAULT=pull.blob-published=ENOSPC       OSError of that errno
+    WHERRY_FAULT=start.bundle-written@/run/once   only while that file exists; it is removed first,
+                                                  so that the point fires once among all processes
+
+Without the variable a point costs one comparison.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+_armed = os.environ.get("WHERRY_FAULT", "")
+
+
+def arm(point: str) -> None:
+    """Arm `point` in this process, as the variable would; the empty string disarms."""
+    global _armed
+    _armed = point
+
+
+def fault_point(name: str) -> None:
+    """Do what WHERRY_FAULT asks for at `name`; nothing by default.
+
+    Raises:
+        OSError: with the errno that the variable names.
+    """
+    if _armed and _armed.startswith(name):
+        _fire(name)
+
+
+def _fire(name: str) -> None:
+    wanted, _, once = _armed.partition("@")
+    point, _, code = wanted.partition("=")
+    if point != name:
+        return
+    if once:
+        try:
+            os.unlink(once)
+        except FileNotFoundError:
+            return
+    if code:
+        number = getattr(errno, code)
+        raise OSError(number, f"fault {name}: {os.strerror(number)}")
+    os.kill(os.getpid(), signal.SIGKILL)

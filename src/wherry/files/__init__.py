@@ -1,0 +1,1 @@
+"""Files: atomic writes, locks, paths that cannot leave a root, and the tar reader and writer."""
