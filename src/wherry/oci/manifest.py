@@ -36,19 +36,10 @@ SCHEMA1_REMOVED = (
     "Suggest the author of {name} to upgrade the image to the OCI Format or Docker Image manifest v2, "
     "schema 2. More information at https://docs.docker.com/go/deprecated-image-specs/"
 )
-_KNOWN = frozenset(
-    [
-        "schemaVersion",
-        "mediaType",
-        "config",
-        "layers",
-        "manifests",
-        "annotations",
-        "subject",
-        "artifactType",
-        "fsLayers",
-    ]
-)
+_KNOWN = frozenset((
+    "schemaVersion", "mediaType", "config", "layers", "manifests", "annotations", "subject",
+    "artifactType", "fsLayers",
+))  # fmt: skip
 
 
 class Schema1Removed(Unsupported):
@@ -207,6 +198,5 @@ def _subject(document: dict[str, Any], what: str) -> Descriptor | None:
 
 def is_attestation(descriptor: Descriptor) -> bool:
     """Whether a descriptor in an index is build tools' provenance or bill of materials, not an image."""
-    return ATTESTATION in descriptor.annotations or bool(
-        descriptor.platform and descriptor.platform.is_unknown
-    )
+    unknown = descriptor.platform is not None and descriptor.platform.is_unknown
+    return unknown or ATTESTATION in descriptor.annotations

@@ -29,6 +29,7 @@ _DIGITS = frozenset("0123456789")
 _ALNUM = _LOWER | _DIGITS
 _LETTERS = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _WORD = _LETTERS | _DIGITS | {"_"}
+_TAG = _WORD | {".", "-"}
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
@@ -135,11 +136,7 @@ def parse_normalized(text: str) -> Reference:
 
 def is_tag(text: str) -> bool:
     """Whether `text` is a valid tag."""
-    return (
-        0 < len(text) <= TAG_LIMIT
-        and text[0] in _WORD
-        and all(char in _WORD or char in ".-" for char in text)
-    )
+    return 0 < len(text) <= TAG_LIMIT and text[0] in _WORD and _TAG.issuperset(text)
 
 
 def _split_domain(text: str) -> tuple[str, str]:

@@ -20,9 +20,9 @@ class Value:
         return tuple(getattr(self, name) for name in self.__slots__)
 
     def __eq__(self, other: object) -> bool:
-        return (
-            type(other) is type(self) and isinstance(other, Value) and other._identity() == self._identity()
-        )
+        if not isinstance(other, Value) or type(other) is not type(self):
+            return NotImplemented
+        return other._identity() == self._identity()
 
     def __hash__(self) -> int:
         return hash((type(self), self._identity()))
