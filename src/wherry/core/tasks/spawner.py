@@ -1,0 +1,100 @@
+"""The daemon's side of the spawner: started when first needed, and again when it has died."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Any
+
+from wherry.core.tasks.connection import Connection
+from wherry.diagnostics.logs import log
+from wherry.errors import Unavailable
+from wherry.spawner import client
+
+HELLO_TIMEOUT_S = 20.0
+
+
+class Spawner:
+    """One spawner at a time.  Nothing of a task is in it, so its death costs a start and no more."""
+
+    def __init__(self, command: list[str] | None) -> None:
+        self._command = command or client.default_command()
+        self._starting = asyncio.Lock()
+        self._connection: Connection | None = None
+        self._closed = False
+        self.pid = 0
+
+    async def connection(self) -> Connection:
+        """A connection to a spawner that is ready.
+
+        Raises:
+            Unavailable: none can be started.
+        """
+        if self._connection is not None and not self._connection.ended:
+            return self._connection
+        async with self._starting:
+            if self._connection is None or self._connection.ended:
+                self._connection = await self._start()
+            return self._connection
+
+    async def close(self) -> None:
+        """End the spawner, and wait for it."""
+        async with self._starting:
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
+            if self.pid:
+                await self._reaped
+
+    async def _start(self) -> Connection:
+        if self._closed:
+            raise Unavailable("the task service is closed")
+        loop = asyncio.get_running_loop()
+        hello: asyncio.Future[None] = loop.create_future()
+
+        def on_message(_: dict[str, Any], fds: list[int]) -> None:
+            for fd in fds:
+                os.close(fd)
+            if not hello.done():
+                hello.set_result(None)
+
+        def on_end() -> None:
+            log("warning", "spawner ended", pid=self.pid)
+            if not hello.done():
+                hello.set_exception(Unavailable("the spawner ended before it was ready"))
+
+        try:
+            process = client.start(self._command)
+        except OSError as error:
+            raise Unavailable(f"cannot start the spawner: {error}") from error
+        self._watch(process.pid)
+        sock = socket.socket(fileno=process.socket.detach())
+        connection = Connection(sock, peer="spawner", on_message=on_message, on_end=on_end)
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT_S):
+                await hello
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, TimeoutError):
+                raise Unavailable("the spawner does not answer") from None
+            raise
+        return connection
+
+    def _watch(self, pid: int) -> None:
+        """Reap the spawner when it ends."""
+        loop = asyncio.get_running_loop()
+        reaped: asyncio.Future[None] = loop.create_future()
+        self.pid, self._reaped = pid, reaped
+        pidfd = os.pidfd_open(pid)
+
+        def ended() -> None:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+            os.waitpid(pid, 0)
+            if not reaped.done():
+                reaped.set_result(None)
+            if self.pid == pid:
+                self.pid = 0
+
+        loop.add_reader(pidfd, ended)
