@@ -94,6 +94,11 @@ class ImageStore:
         """
         return _get(self._metadata.read(), tenant, name)
 
+    def tenants(self) -> list[str]:
+        """Every tenant that has an image."""
+        rows = self._metadata.read().execute("SELECT DISTINCT tenant FROM images ORDER BY tenant")
+        return [row["tenant"] for row in rows]
+
     def list(self, tenant: str | None = None, *, digest: str | None = None) -> list[Image]:
         """The images of a tenant, or of all, by name; with `digest` those that point to it."""
         query = "SELECT * FROM images WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR digest = ?2)"
@@ -107,11 +112,6 @@ class ImageStore:
             ImageNotFound: no such name.
         """
         return self._metadata.write(_delete, tenant, name)
-
-    def tenants(self) -> list[str]:
-        """Every tenant that has an image."""
-        rows = self._metadata.read().execute("SELECT DISTINCT tenant FROM images ORDER BY tenant")
-        return [row["tenant"] for row in rows]
 
 
 def _insert(connection: sqlite3.Connection, tenant: str, image: Image, now_ns: int) -> Image:
