@@ -1,0 +1,67 @@
+"""Resource limits, set on a process from outside.
+
+Spec: runtime-spec, config.md, POSIX process.
+"""
+
+from __future__ import annotations
+
+import resource
+
+from wherry.runtime.failures import InvalidSpec, StartFailed, reason
+
+# By number, so that no table of this Python decides which limits exist.
+_NUMBERS = {
+    f"RLIMIT_{name}": number
+    for number, name in enumerate(
+        (
+            "CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS",
+            "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
+        )
+    )
+}  # fmt: skip
+_INFINITY = 0xFFFFFFFFFFFFFFFF
+
+
+def parse_rlimits(entries: list[dict[str, object]]) -> list[tuple[str, int, int, int]]:
+    """The limits as (name, number, soft, hard).
+
+    Raises:
+        InvalidSpec: unknown, twice, or soft above hard.
+    """
+    parsed: dict[str, tuple[str, int, int, int]] = {}
+    for entry in entries:
+        name = str(entry.get("type") or "")
+        number = _NUMBERS.get(name)
+        if number is None:
+            raise InvalidSpec(f"wrong rlimit value: {name}")
+        if name in parsed:
+            raise InvalidSpec(f"rlimit {name} is given twice")
+        soft, hard = (_bounded(name, entry.get(kind)) for kind in ("soft", "hard"))
+        if soft > hard:
+            raise InvalidSpec(f"rlimit {name}: soft limit {soft} is above the hard limit {hard}")
+        parsed[name] = (name, number, soft, hard)
+    return list(parsed.values())
+
+
+def set_rlimits(pid: int, limits: list[tuple[str, int, int, int]]) -> None:
+    """Set the limits of process `pid`, which waits.
+
+    Raises:
+        StartFailed: naming the limit: raising a hard limit takes CAP_SYS_RESOURCE.
+    """
+    for name, number, soft, hard in limits:
+        try:
+            resource.prlimit(pid, number, (_for_python(soft), _for_python(hard)))
+        except (OSError, ValueError) as error:
+            cause = reason(error) if isinstance(error, OSError) else str(error)
+            raise StartFailed(f"error setting rlimit type {number} ({name}): {cause}") from error
+
+
+def _bounded(name: str, value: object) -> int:
+    if not isinstance(value, int) or not -1 <= value <= _INFINITY:
+        raise InvalidSpec(f"rlimit {name}: {value!r} is not a limit")
+    return value & _INFINITY
+
+
+def _for_python(value: int) -> int:
+    return -1 if value == _INFINITY else value
