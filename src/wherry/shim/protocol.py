@@ -74,6 +74,8 @@ EXECS = "execs"  # the shim's: exits of exec'd processes, one file each, until a
 SOCKET = "s"
 LOCK = "lock"  # flock'd by the shim for its whole life
 
+SHIM_LOST = "shim lost"  # the error of an exit that no shim has told
+
 _DOCUMENT_LIMIT_BYTES = 64 * 1024 * 1024
 _CONTROL_BYTES = _socket.CMSG_SPACE(MAX_DESCRIPTORS * 4)
 

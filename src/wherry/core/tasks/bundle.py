@@ -74,7 +74,6 @@ def _shim_request(request: CreateTask, seccomp_cache: str) -> dict[str, object]:
         ],
         "terminal": request.terminal,
         "stdin": request.stdin,
-        "console_size": request.console_size,
         "log": request.log,
         "labels": request.labels,
         "seccomp_cache": seccomp_cache,

@@ -8,11 +8,23 @@ import msgspec
 
 from wherry.core.mounts import Mount
 from wherry.errors import NotFound, WherryError
+from wherry.shim.protocol import SHIM_LOST
+
+__all__ = [
+    "SHIM_LOST",
+    "AttachEnd",
+    "CreateTask",
+    "ExecNotFound",
+    "Exit",
+    "LogTarget",
+    "StartFailed",
+    "TaskEvent",
+    "TaskNotFound",
+    "TaskState",
+]
 
 TaskState = Literal["created", "running", "paused", "stopped"]
 AttachEnd = Literal["eof", "detached", "exited", "failed"]
-
-SHIM_LOST = "shim lost"
 
 
 class TaskNotFound(NotFound):
@@ -61,7 +73,6 @@ class CreateTask(msgspec.Struct, kw_only=True, frozen=True):
     stdin_once: bool = False
     log: LogTarget | None = None
     labels: dict[str, str] = {}
-    console_size: tuple[int, int] | None = None  # rows, columns
 
 
 class Exit(msgspec.Struct, kw_only=True, frozen=True):

@@ -1,0 +1,166 @@
+"""The spawner: one warm process with one thread, from which shims and operations are forked.
+
+Warm means that everything a shim or an operation will need is imported and set up before the first fork,
+so that a fork costs a third of a millisecond and shares its memory.  It holds nothing: no user process is
+ever in its charge, and its children are reaped by the kernel.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import _socket
+import gc
+import math  # of the cgroup conversions, which take it only when needed
+import os
+import select
+import sys
+
+import wherry.runtime.cgroups.v1
+import wherry.runtime.cgroups.v2
+import wherry.runtime.launch
+from wherry.diagnostics.faults import fault_point
+from wherry.diagnostics.logs import log
+from wherry.errors import InvalidArgument, Unavailable
+from wherry.linux import process
+from wherry.shim import main as shim
+from wherry.shim.server import wire_error
+from wherry.shim.title import set_title
+from wherry.spawner import protocol
+from wherry.spawner.operations import OPERATIONS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    Message = dict[str, Any]
+
+WARM = (math, wherry.runtime.cgroups.v1, wherry.runtime.cgroups.v2, wherry.runtime.launch)
+
+
+def main(_arguments: list[str]) -> int:
+    """Serve descriptor 3 until its end."""
+    sock = _socket.socket(fileno=protocol.SOCKET_FD)
+    process.close_range(protocol.SOCKET_FD + 1, 0xFFFFFFFF)
+    os.chdir("/")
+    os.umask(0o022)
+    # Children are reaped by the kernel: nobody here waits for them.
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
+    for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
+        _signal.signal(number, _signal.SIG_DFL)
+    set_title("wherry-spawner", "wherry-spawner")
+    warm_fds = wherry.runtime.launch.warm_up()
+    # What lives now lives for ever: collecting it would only touch the pages that children share.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    Spawner(sock, warm_fds).run()
+    return 0
+
+
+class Spawner:
+    """The requests of one daemon."""
+
+    __slots__ = ("_operations", "_poll", "_socket", "_warm_fds")
+
+    def __init__(self, sock: _socket.socket, warm_fds: list[int]) -> None:
+        self._socket = sock
+        self._warm_fds = warm_fds
+        self._poll = select.poll()
+        self._poll.register(sock.fileno(), select.POLLIN)
+        self._operations: dict[int, tuple[_socket.socket, object]] = {}
+
+    def run(self) -> None:
+        """Answer until the daemon is gone."""
+        protocol.send(self._socket, {"hello": protocol.VERSION, "pid": os.getpid()})
+        while True:
+            for fd, _ in self._poll.poll():
+                if fd in self._operations:
+                    self._operation_ended(fd)
+                elif not self._answer_one():
+                    return
+
+    def _answer_one(self) -> bool:
+        received = protocol.receive(self._socket)
+        if received is None:
+            return False
+        message, fds = received
+        serial = message.get("serial")
+        fault_point("spawner.requested")
+        try:
+            answer = self._answer(message, fds)
+        except Exception as error:
+            answer = {"error": wire_error(error)}
+        finally:
+            for fd in fds:
+                os.close(fd)
+        if answer is not None:
+            self._reply(serial, answer)
+        return True
+
+    def _reply(self, serial: object, answer: Message) -> None:
+        try:
+            protocol.send(self._socket, {"reply": serial, **answer})
+        except OSError as error:
+            log("debug", "spawner's daemon is gone", error=error)
+
+    def _answer(self, message: Message, fds: list[int]) -> Message | None:
+        call = message.get("call")
+        if call == "start_shim":
+            return {"pid": self._start_shim(message, fds)}
+        if call == "operation":
+            self._start_operation(message, fds)
+            return None
+        raise InvalidArgument(f"unknown call {call!r}")
+
+    def _start_shim(self, message: Message, fds: list[int]) -> int:
+        if len(fds) != 1:
+            raise InvalidArgument("start_shim without the shim's connection")
+        pid, _ = process.clone3(0, want_pidfd=False)
+        if pid == 0:
+            title = f"wherry-shim {message['tenant']}/{message['id']}"
+            shim.run(fds[0], message["bundle"], title, self._warm_fds)
+        fault_point("spawner.shim-forked")
+        return pid
+
+    def _start_operation(self, message: Message, fds: list[int]) -> None:
+        name = message["operation"]
+        if name not in OPERATIONS:
+            raise InvalidArgument(f"unknown operation {name!r}")
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        pid, _ = process.clone3(0, want_pidfd=False)
+        if pid == 0:
+            _run_operation(theirs, name, message["arguments"], fds)
+        theirs.close()
+        self._operations[ours.fileno()] = (ours, message.get("serial"))
+        self._poll.register(ours.fileno(), select.POLLIN)
+
+    def _operation_ended(self, fd: int) -> None:
+        sock, serial = self._operations.pop(fd)
+        self._poll.unregister(fd)
+        try:
+            received = protocol.receive(sock)
+        except OSError:
+            received = None
+        sock.close()
+        if received is None:
+            self._reply(serial, {"error": wire_error(Unavailable("the operation's process died"))})
+        else:
+            self._reply(serial, received[0])
+
+
+def _run_operation(sock: _socket.socket, name: str, arguments: Message, fds: list[int]) -> NoReturn:
+    """In a child: do it, answer, end."""
+    try:
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        os.close(protocol.SOCKET_FD)  # or the daemon would not see the spawner's end while this goes on
+        set_title("wherry-operate", f"wherry-operation {name}")
+        fault_point("spawner.operating")
+        try:
+            answer = {"result": OPERATIONS[name](arguments, fds)}
+        except Exception as error:
+            answer = {"error": wire_error(error)}
+        protocol.send(sock, answer)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(0)
