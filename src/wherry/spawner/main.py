@@ -43,12 +43,12 @@ def main(_arguments: list[str]) -> int:
     process.close_range(protocol.SOCKET_FD + 1, 0xFFFFFFFF)
     os.chdir("/")
     os.umask(0o022)
-    # Children are reaped by the kernel: nobody here waits for them.
+    warm_fds = wherry.runtime.launch.warm_up()
+    # From here on children are reaped by the kernel: nobody here waits for them.
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
         _signal.signal(number, _signal.SIG_DFL)
     set_title("wherry-spawner", "wherry-spawner")
-    warm_fds = wherry.runtime.launch.warm_up()
     # What lives now lives for ever: collecting it would only touch the pages that children share.
     gc.collect()
     gc.freeze()
