@@ -81,7 +81,7 @@ def compile_section(section: dict[str, Any], machine: str) -> bytes:
     entry = program.leave(_KILL)  # an ABI that is not wanted
     for name in reversed([each for each in _FAMILY[machine] if each in wanted and each in _AUDIT]):
         ranges = _ranges(name, rules, default, wanted)
-        emitter = _Emitter(program, default, wide=name in ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"))
+        emitter = _Emitter(program, default, is_64_bit=name in ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"))
         tree = program.load(cbpf.SYSCALL_NUMBER, emitter.tree(ranges))
         entry = program.jump(cbpf.JUMP_EQUAL, _AUDIT[name], tree, entry)
     program.load(cbpf.ARCHITECTURE, entry)
@@ -219,18 +219,22 @@ def _multiplexed(rules: dict[str, list[Rule]]) -> dict[str, list[Rule]]:
 class _Emitter:
     """Puts one ABI's tree of numbers and its tests of arguments into a program."""
 
-    __slots__ = ("_default", "_program", "_tests", "_wide")
+    __slots__ = ("_default", "_is_64_bit", "_program", "_tests", "_wide")
 
-    def __init__(self, program: cbpf.Program, default: int, *, wide: bool) -> None:
+    def __init__(self, program: cbpf.Program, default: int, *, is_64_bit: bool) -> None:
         self._program = program
         self._default = default
-        self._wide = wide  # whether arguments have 64 bits; else the upper half is always 0
-        self._tests: dict[tuple[Rule, ...], int] = {}
+        self._is_64_bit = is_64_bit
+        self._wide = is_64_bit  # whether the argument being tested has a meaning above its 32nd bit
+        self._tests: dict[tuple[bool, Leaf], int] = {}
 
     def tree(self, ranges: list[tuple[int, Leaf]]) -> int:
         """A label that, with the number loaded, leads to the answer of its range."""
         if len(ranges) == 1:
-            return self._answer(ranges[0][1])
+            number, leaf = ranges[0]
+            # Calls of x32 pass 32-bit values in registers whose upper half means nothing.
+            self._wide = self._is_64_bit and number < syscalls.X32_BIT
+            return self._answer(leaf)
         middle = len(ranges) // 2
         above = self.tree(ranges[middle:])
         below = self.tree(ranges[:middle])
@@ -239,15 +243,16 @@ class _Emitter:
     def _answer(self, leaf: Leaf) -> int:
         if isinstance(leaf, int):
             return self._program.leave(leaf)
-        if leaf not in self._tests:
+        key = self._wide, leaf
+        if key not in self._tests:
             otherwise = self._program.leave(self._default)
             for conditions, answer in reversed(leaf):
                 then = self._program.leave(answer)
                 for condition in reversed(conditions):
                     then = self._test(condition, then, otherwise)
                 otherwise = then
-            self._tests[leaf] = otherwise
-        return self._tests[leaf]
+            self._tests[key] = otherwise
+        return self._tests[key]
 
     def _test(self, condition: Condition, then: int, otherwise: int) -> int:
         index, operator, value, second = condition
