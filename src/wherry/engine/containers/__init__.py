@@ -1,0 +1,1 @@
+"""Containers: the live objects behind the records, and one file a verb."""

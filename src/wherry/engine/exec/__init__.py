@@ -1,0 +1,1 @@
+"""Exec: more processes in a running container."""

@@ -1,0 +1,1 @@
+"""Images: names and contents of the image store in Docker's words."""

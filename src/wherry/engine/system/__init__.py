@@ -1,0 +1,1 @@
+"""The engine about itself: version, info, events."""
