@@ -10,14 +10,10 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import _socket
 import gc
-import math  # of the cgroup conversions, which take it only when needed
 import os
 import select
 import sys
 
-import wherry.runtime.cgroups.v1
-import wherry.runtime.cgroups.v2
-import wherry.runtime.launch
 from wherry.diagnostics.faults import fault_point
 from wherry.diagnostics.logs import log
 from wherry.errors import InvalidArgument, Unavailable
@@ -25,7 +21,7 @@ from wherry.linux import process
 from wherry.shim import main as shim
 from wherry.shim.server import wire_error
 from wherry.shim.title import set_title
-from wherry.spawner import protocol
+from wherry.spawner import protocol, warm
 from wherry.spawner.operations import OPERATIONS
 
 TYPE_CHECKING = False
@@ -34,8 +30,6 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
-WARM = (math, wherry.runtime.cgroups.v1, wherry.runtime.cgroups.v2, wherry.runtime.launch)
-
 
 def main(_arguments: list[str]) -> int:
     """Serve descriptor 3 until its end."""
@@ -43,7 +37,7 @@ def main(_arguments: list[str]) -> int:
     process.close_range(protocol.SOCKET_FD + 1, 0xFFFFFFFF)
     os.chdir("/")
     os.umask(0o022)
-    warm_fds = wherry.runtime.launch.warm_up()
+    warm_fds = warm.launch.warm_up()
     # From here on children are reaped by the kernel: nobody here waits for them.
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
