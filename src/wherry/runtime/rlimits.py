@@ -49,12 +49,12 @@ def set_rlimits(pid: int, limits: list[tuple[str, int, int, int]]) -> None:
     Raises:
         StartFailed: naming the limit: raising a hard limit takes CAP_SYS_RESOURCE.
     """
-    for name, number, soft, hard in limits:
+    for _, number, soft, hard in limits:
         try:
             resource.prlimit(pid, number, (_for_python(soft), _for_python(hard)))
         except (OSError, ValueError) as error:
             cause = reason(error) if isinstance(error, OSError) else str(error)
-            raise StartFailed(f"error setting rlimit type {number} ({name}): {cause}") from error
+            raise StartFailed(f"error setting rlimit type {number}: {cause}") from error
 
 
 def _bounded(name: str, value: object) -> int:

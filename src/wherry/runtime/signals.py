@@ -1,0 +1,35 @@
+"""Signals by name and number."""
+
+from __future__ import annotations
+
+from wherry.errors import InvalidArgument
+
+_NAMES = (
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+    "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
+    "WINCH", "IO", "PWR", "SYS",
+)  # fmt: skip
+_NUMBERS = {name: number for number, name in enumerate(_NAMES, 1)} | {"CLD": 17, "POLL": 29, "IOT": 6}
+_RTMIN, _RTMAX = 34, 64
+
+
+def parse_signal(text: str) -> int:
+    """The number of a signal given as `SIGTERM`, `term`, `15`, `RTMIN+1` or `RTMAX-1`.
+
+    Raises:
+        InvalidArgument: no such signal.
+    """
+    if text.isascii() and text.isdigit():
+        number = int(text)
+        if 0 < number <= _RTMAX:
+            return number
+    word = text.upper().removeprefix("SIG")
+    if word in _NUMBERS:
+        return _NUMBERS[word]
+    for base, sign, start in (("RTMIN", "+", _RTMIN), ("RTMAX", "-", _RTMAX)):
+        head, separator, offset = word.partition(sign)
+        if head == base and (not separator or (offset.isascii() and offset.isdigit())):
+            number = start + (int(offset or 0) if sign == "+" else -int(offset or 0))
+            if _RTMIN <= number <= _RTMAX:
+                return number
+    raise InvalidArgument(f"unknown signal {text!r}")
