@@ -76,6 +76,14 @@ class RequestBody:
             self._error = error
             self._wake()
 
+    def take(self) -> bytes:
+        """What is held at this moment; for a handler that goes on with the connection itself."""
+        held = b"".join(self._chunks)
+        self._chunks.clear()
+        self._held_bytes = 0
+        self._let_flow()
+        return held
+
     def discard(self) -> None:
         """Drop what is held and what still comes: nobody reads it any more."""
         self._error = self._error or BadRequest("the body is no longer read")

@@ -13,6 +13,8 @@ import re
 
 from wherry.web.messages import BadRequest
 
+HTTP2_FRAME_BYTES = 16_384  # the largest frame we allow: the protocol's default
+_FRAME_HEAD_BYTES = 9
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*[0-9]+[ \t]*\r\n")
@@ -43,3 +45,37 @@ def check_head(head: bytes) -> None:
         raise BadRequest("the Content-Length is not a number")
     if codings and b" http/1.0\r\n" in lower[: lower.index(b"\r\n") + 2]:
         raise BadRequest("a Transfer-Encoding needs HTTP/1.1")
+
+
+class FrameGuard:
+    """Looks at the length of every HTTP/2 frame before it is there: h2 collects a whole frame, and only then
+    finds it too large.
+    """
+
+    __slots__ = ("_head", "_left")
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._left = len(HTTP2_PREFACE)
+
+    def check(self, data: bytes) -> None:
+        """Go over the next bytes of the connection.
+
+        Raises:
+            BadRequest: a frame is larger than allowed.
+        """
+        at = 0
+        while at < len(data):
+            if self._left:
+                step = min(self._left, len(data) - at)
+                self._left -= step
+                at += step
+                continue
+            part = data[at : at + _FRAME_HEAD_BYTES - len(self._head)]
+            self._head += part
+            at += len(part)
+            if len(self._head) == _FRAME_HEAD_BYTES:
+                self._left = int.from_bytes(self._head[:3], "big")
+                self._head = b""
+                if self._left > HTTP2_FRAME_BYTES:
+                    raise BadRequest(f"frame of {self._left} bytes")

@@ -135,6 +135,15 @@ def _is_answered(path: str) -> bool:
         return True
 
 
+def group_exists(group: str) -> bool:
+    """Whether this machine has a group of that name."""
+    try:
+        grp.getgrnam(group)
+    except KeyError:
+        return False
+    return True
+
+
 def _group_id(group: str) -> int:
     if group.isdecimal():
         return int(group)

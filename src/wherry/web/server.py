@@ -18,7 +18,10 @@ from wherry.web.messages import Handler
 if TYPE_CHECKING:
     import ssl
 
+    from wherry.web.http2 import Http2Connection
+
 _POLL_S = 0.02
+_FIRST_WORD_S = 0.25
 
 
 class Connection(Protocol):
@@ -107,10 +110,12 @@ class _FirstBytes(asyncio.Protocol):
         self._received = b""
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._since = time.monotonic()
 
     @property
     def is_idle(self) -> bool:
-        return not self._received
+        """Who has just connected is about to speak."""
+        return not self._received and time.monotonic() - self._since > _FIRST_WORD_S
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -133,7 +138,11 @@ class _FirstBytes(asyncio.Protocol):
         self._transport.set_protocol(chosen)
         chosen.data_received(self._received)
 
-    def _choose(self, transport: asyncio.Transport) -> Http1Connection:
+    def _choose(self, transport: asyncio.Transport) -> Http1Connection | Http2Connection:
+        if self._received.startswith(HTTP2_PREFACE):
+            from wherry.web.http2 import Http2Connection
+
+            return Http2Connection(self._server, transport, is_local=self._is_local)
         return Http1Connection(self._server, transport, is_local=self._is_local)
 
     def connection_lost(self, exc: Exception | None) -> None:
