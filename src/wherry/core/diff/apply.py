@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from wherry.core.snapshots import Snapshotter
 from wherry.errors import DataLoss
@@ -14,12 +14,8 @@ from wherry.files.tar import Limits, extract_layer
 from wherry.files.trees import DIRECTORY
 from wherry.oci.digest import Digest, new_hasher
 
-
-class Readable(Protocol):
-    """A stream of bytes; an empty answer is its end."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes."""
+if TYPE_CHECKING:
+    from wherry.files.tar.reader import Readable
 
 
 class DiffIdMismatch(DataLoss):

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -19,8 +19,10 @@ from wherry.files.attributes import descriptor_path, read_xattrs
 from wherry.files.tar import Entry, TarWriter, write_tree
 from wherry.files.tar.directories import is_opaque, is_whiteout
 from wherry.files.tar.extract import WHITEOUT
-from wherry.files.tar.writer import Writable
 from wherry.files.trees import DIRECTORY, Visit, walk
+
+if TYPE_CHECKING:
+    from wherry.files.tar.writer import Writable
 
 Kind = Literal["added", "modified", "deleted"]
 
