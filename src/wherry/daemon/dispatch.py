@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import time
 import traceback
-from email.utils import formatdate
 from urllib.parse import unquote
 
 from wherry.api import versions
@@ -23,6 +22,7 @@ from wherry.errors import InvalidArgument, NotFound, NotModified, WherryError
 from wherry.web import messages as web
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 _PLAIN_TEXT_BELOW = (1, 24)
 
 
@@ -82,7 +82,7 @@ class Dispatcher:
     def _standard_headers(self) -> list[tuple[str, str]]:
         now = int(time.time())
         if now != self._date_s:
-            self._date_s, self._date = now, formatdate(now, usegmt=True)
+            self._date_s, self._date = now, time.strftime(_HTTP_DATE, time.gmtime(now))
         return [
             ("Api-Version", versions.to_text(versions.NEWEST)),
             ("Docker-Experimental", "false"),

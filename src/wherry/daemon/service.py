@@ -48,6 +48,9 @@ class Daemon:
     async def run(self) -> None:
         """Serve until a signal, or until idle where that was asked for."""
         self._watch_signals()
+        for address in self._config.addresses:
+            self._judge(address)
+        context = self._tls_context()
         subtree = placement.own_subtree()
         if subtree:
             placement.move_to_leaf(subtree, "wherryd", os.getpid())
@@ -56,7 +59,7 @@ class Daemon:
             router = all_routes()
             server = Server(Dispatcher(router, engine, server=f"Docker/{__version__} (linux)"))
             stack.push_async_callback(self._close, server)
-            await self._listen(server)
+            await self._listen(server, context)
             self._settle()
             log(
                 "info",
@@ -70,10 +73,7 @@ class Daemon:
 
     # Listening.
 
-    async def _listen(self, server: Server) -> None:
-        context = self._tls_context()
-        for address in self._config.addresses:
-            self._judge(address)
+    async def _listen(self, server: Server, context: ssl.SSLContext | None) -> None:
         for address in self._config.addresses:
             for sock in listeners.listen(address, group=self._group(address)):
                 is_local = sock.family == socket.AF_UNIX

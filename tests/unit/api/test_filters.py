@@ -31,9 +31,7 @@ def test_an_unknown_name_is_named() -> None:
         filters.check({"label": ["a"], "nope": ["b"]}, {"label"})
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"), [(["1"], True), (["true"], True), (["0"], False), (["false"], False)]
-)
+@pytest.mark.parametrize(("value", "expected"), [("1", True), ("true", True), ("0", False), ("false", False)])
 def test_a_boolean_is_read(value: str, expected: bool) -> None:
     assert filters.boolean({"all": [value]}, "all", default=not expected) is expected
 

@@ -56,7 +56,7 @@ class TestFlags:
         lines = options.usage().splitlines()
 
         for option in options.OPTIONS:
-            assert sum(f"--{option.name} " in f"{line} " for line in lines) == 1
+            assert sum(f"--{option.name} " in line[:40] for line in lines) == 1
 
 
 class TestFile:
@@ -144,7 +144,7 @@ class TestConfig:
             (["--label", "x"], "bad attribute format: x"),
             (
                 ["--default-ulimit", "nofile=3:2"],
-                "ulimit soft limit must be less than or equal to hard limit",
+                "ulimit soft limit must be less than or equal",
             ),
             (["--default-ipc-mode", "x"], "invalid value 'x' for default-ipc-mode"),
             (["--max-concurrent-downloads", "0"], "invalid max-concurrent-downloads: 0"),
