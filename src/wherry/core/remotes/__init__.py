@@ -50,6 +50,8 @@ class RegistryOptions(msgspec.Struct, frozen=True, kw_only=True):
     certificates: Path | None = None
     """Directory of `HOST[:PORT]/{*.crt,*.cert,*.key}`, as /etc/docker/certs.d."""
     attempts: int = 5
+    backoff_s: float = 0.5
+    """The wait after a first failure; it doubles with each further one."""
     connect_timeout_s: float = 15.0
     read_timeout_s: float = 60.0
 

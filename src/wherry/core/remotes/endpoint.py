@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 REDIRECT_LIMIT = 5
 RETRY_STATUSES = frozenset((408, 429, 500, 502, 503, 504))
 RETRY_AFTER_LIMIT_S = 60.0
-_BACKOFF_S = 0.5
 _BACKOFF_LIMIT_S = 8.0
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _ROUNDS = 3
@@ -85,15 +84,26 @@ class Endpoint:
             except RequestFailed:
                 if last:
                     raise
-                delay_s = backoff_s(attempt)
+                delay_s = self._backoff_s(attempt)
             else:
                 asked_s = retry_after_s(response)
-                delay_s = backoff_s(attempt) if asked_s is None else asked_s
+                delay_s = self._backoff_s(attempt) if asked_s is None else asked_s
                 if response.status not in RETRY_STATUSES or last or delay_s > RETRY_AFTER_LIMIT_S:
                     return response
                 discard(response)
             self._transport.wait(delay_s)
             attempt += 1
+
+    def wait_after(self, failures: int) -> None:
+        """Wait as long as fits after so many failures in a row.
+
+        Raises:
+            TransferCancelled: closed meanwhile.
+        """
+        self._transport.wait(self._backoff_s(failures))
+
+    def _backoff_s(self, failures: int) -> float:
+        return min(self._options.backoff_s * 2.0 ** (failures - 1), _BACKOFF_LIMIT_S)
 
     def location(self, response: BaseHTTPResponse, base: Location | None = None) -> Location:
         """The place that an answer's Location header names.
@@ -189,8 +199,3 @@ class Endpoint:
             known = Authorizer(self._transport, origin, self._credentials, self._options)
             known = self._authorizers.setdefault(origin, known)
         return known
-
-
-def backoff_s(attempt: int) -> float:
-    """How long to wait after the `attempt`th failure."""
-    return min(_BACKOFF_S * 2.0 ** (attempt - 1), _BACKOFF_LIMIT_S)

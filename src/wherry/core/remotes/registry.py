@@ -51,6 +51,7 @@ class Registry:
         threads: Threads,
     ) -> None:
         self._threads = threads
+        self._calls: set[asyncio.Future[object]] = set()
         self._transport = Transport(options)
         origins = registry_origins(reference.domain, options)
         own = Endpoint(self._transport, origins, _meant_for(reference, credentials), options)
@@ -67,6 +68,8 @@ class Registry:
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
+        if not self._calls:
+            self._transport.dispose()
 
     def close(self) -> None:
         """End the conversation, with all that is under way."""
@@ -125,6 +128,8 @@ class Registry:
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         call = asyncio.ensure_future(self._threads.transfer(function, *args, **kwargs))
+        self._calls.add(call)  # type: ignore[arg-type]
+        call.add_done_callback(self._calls.discard)
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:

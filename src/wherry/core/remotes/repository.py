@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from wherry.core.remotes import ManifestUnknown, PullDenied, Resolved
 from wherry.core.remotes.answers import read_limited, refusal
-from wherry.core.remotes.endpoint import Endpoint, backoff_s
+from wherry.core.remotes.endpoint import Endpoint
 from wherry.core.remotes.transport import RequestFailed
 from wherry.errors import DataLoss, Unavailable, WherryError
 from wherry.oci import media_types
@@ -73,7 +73,8 @@ class Repository:
         """
         target = f"{self._base}/manifests/{reference.digest or reference.tag or DEFAULT_TAG}"
         response = self._request("HEAD", target, {"Accept": ACCEPT})
-        if response.status == 200 and (found := _described(response)):
+        found = _described(response) if response.status == 200 else None
+        if found is not None:
             response.release_conn()
             self._check(reference, found.digest)
             return Resolved(reference=reference, descriptor=found)
@@ -121,7 +122,7 @@ class Repository:
                 failures = 1 if sink.offset > before else failures + 1
                 if failures >= self._endpoint.attempts:
                     raise Unavailable(f"blob {descriptor.digest}: {error}") from None
-            self._endpoint.transport.wait(backoff_s(failures))
+            self._endpoint.wait_after(failures)
 
     def _fetch_once(self, descriptor: Descriptor, sink: BlobSink, on_bytes: Callable[[int], None]) -> None:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
@@ -151,6 +152,7 @@ class Repository:
         media_type = _content_type(response)
         promised = response.headers.get("Docker-Content-Digest", "")
         data = read_limited(response, "manifest", limit_bytes=DOCUMENT_LIMIT_BYTES)
+        # Hash first: what the header says is compared with what came, never the other way round.
         algorithm = reference.digest.algorithm if reference.digest else "sha256"
         found = digest_of(data, algorithm)
         self._check(reference, found)
@@ -186,7 +188,11 @@ def _described(response: BaseHTTPResponse) -> Descriptor | None:
     digest = response.headers.get("Docker-Content-Digest", "")
     if not digest or not length.isdigit() or len(length) > 8:
         return None
-    return Descriptor(_content_type(response), _digest(digest), int(length))
+    try:
+        return Descriptor(_content_type(response), _digest(digest), int(length))
+    except DataLoss:
+        response.close()
+        raise
 
 
 def _digest(text: str) -> Digest:

@@ -111,7 +111,7 @@ class Transport:
         """End every connection, also those that a thread is waiting on."""
         self._closed.set()
         with self._lock:
-            sockets, self._sockets = self._sockets, set()
+            sockets = list(self._sockets)
             pools, self._pools = self._pools, {}
         for sock in sockets:
             try:
@@ -121,6 +121,14 @@ class Transport:
                 pass  # already ended
         for pool in pools.values():
             pool.close()
+
+    def dispose(self) -> None:
+        """Give back the descriptors, too, once no thread uses them any more."""
+        self.close()
+        with self._lock:
+            sockets, self._sockets = self._sockets, set()
+        for sock in sockets:
+            sock.close()
 
     def connect(self, host: str, port: int) -> socket.socket:
         """A connected socket, known to `close`.

@@ -19,7 +19,7 @@ import msgspec
 
 from wherry.core.remotes import RefusedAddress
 from wherry.core.remotes.answers import discard, refusal
-from wherry.core.remotes.endpoint import Endpoint, backoff_s
+from wherry.core.remotes.endpoint import Endpoint
 from wherry.core.remotes.origins import Location
 from wherry.core.remotes.transport import RequestFailed
 from wherry.errors import DataLoss, PermissionDenied, Unauthenticated, Unavailable, WherryError
@@ -193,7 +193,7 @@ class Uploads:
                     if failures >= self._endpoint.attempts:
                         raise Unavailable(f"blob {descriptor.digest}: {error}") from None
                     piece_bytes = max(piece_bytes // 2, 1 << 20)  # a proxy may limit the size of a body
-                self._endpoint.transport.wait(backoff_s(failures))
+                self._endpoint.wait_after(failures)
                 location, offset = self._progress(location, descriptor.size)
         place = _with_query(location, f"digest={descriptor.digest}")
         self._check(self._request("PUT", place, _EMPTY_BODY), 201)
