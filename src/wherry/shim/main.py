@@ -213,7 +213,8 @@ class Shim:
         return {}, []
 
     def _call_rootfs(self, _call: Message, _fds: list[int]) -> tuple[Message, list[int]]:
-        return {}, [os.dup(self._task.rootfs())]
+        # The mount's own descriptor (O_PATH) cannot be read; and this one pins the mount as well.
+        return {}, [os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._task.rootfs())]
 
     def _call_network(self, _call: Message, _fds: list[int]) -> tuple[Message, list[int]]:
         return {}, [os.dup(self._task.network())]

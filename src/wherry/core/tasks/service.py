@@ -55,6 +55,11 @@ class TaskService:
         await self._threads.disk(self._root.mkdir, 0o700, True, True)
         await self._spawner.connection()
 
+    @property
+    def spawner_pid(self) -> int:
+        """The spawner's process id, 0 when there is none at the moment."""
+        return self._spawner.pid
+
     async def close(self) -> None:
         """Let go of spawner and shims: the spawner ends, the tasks go on."""
         self._closed = True

@@ -13,6 +13,14 @@ from wherry.errors import Unavailable
 from wherry.spawner import client
 
 HELLO_TIMEOUT_S = 20.0
+START_ATTEMPTS = 4
+
+
+class SpawnerEnded(Unavailable):
+    """The spawner ended before it was ready."""
+
+    def __init__(self) -> None:
+        super().__init__("the spawner ended before it was ready")
 
 
 class Spawner:
@@ -34,9 +42,14 @@ class Spawner:
         if self._connection is not None and not self._connection.ended:
             return self._connection
         async with self._starting:
-            if self._connection is None or self._connection.ended:
-                self._connection = await self._start()
-            return self._connection
+            for _ in range(START_ATTEMPTS):
+                if self._connection is None or self._connection.ended:
+                    try:
+                        self._connection = await self._start()
+                    except SpawnerEnded:
+                        continue
+                return self._connection
+        raise Unavailable(f"the spawner ended {START_ATTEMPTS} times before it was ready")
 
     async def close(self) -> None:
         """End the spawner, and wait for it."""
@@ -62,7 +75,7 @@ class Spawner:
         def on_end() -> None:
             log("warning", "spawner ended", pid=self.pid)
             if not hello.done():
-                hello.set_exception(Unavailable("the spawner ended before it was ready"))
+                hello.set_exception(SpawnerEnded())
 
         try:
             process = client.start(self._command)
