@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 
+
+_SIGKILL = 9  # `signal` loads enum, which a starting program does not pay for
 _armed = os.environ.get("WHERRY_FAULT", "")
 
 
@@ -50,4 +51,4 @@ def _fire(name: str) -> None:
     if code:
         number = getattr(errno, code)
         raise OSError(number, f"fault {name}: {os.strerror(number)}")
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), _SIGKILL)
