@@ -17,7 +17,6 @@ from __future__ import annotations
 import errno
 import os
 
-
 _SIGKILL = 9  # `signal` loads enum, which a starting program does not pay for
 _armed = os.environ.get("WHERRY_FAULT", "")
 
