@@ -24,7 +24,7 @@ from wherry.core.transfer.services import TransferServices, dangling_name, held_
 from wherry.core.transfer.streams import open_source
 from wherry.core.transfer.unpacking import unpack
 from wherry.diagnostics.faults import fault_point
-from wherry.files.tar.decompress import open_compressed
+from wherry.files.decompress import open_compressed
 from wherry.oci.platform import Platform
 
 

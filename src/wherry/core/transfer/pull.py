@@ -164,7 +164,7 @@ class _Pull:
         layers = {layer.digest: layer for layer in manifest.layers}
         await self._disk(self._lease.add_content, *layers)
         missing = {digest for digest in layers if not await self._disk(self._content.exists, digest)}
-        unpacked = await is_unpacked(self._services, config)
+        unpacked = await is_unpacked(self._services, self._lease, config)
         for digest in layers:
             is_done = unpacked and digest not in missing
             self._tell(digest.short, "Already exists" if is_done else "Pulling fs layer")

@@ -13,8 +13,8 @@ Spec: image-spec, image-layout.md; `docker save`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import IO, Any
 
 import msgspec
 
@@ -167,6 +167,11 @@ def _settled(item: dict[str, Any]) -> dict[str, Any]:
     return {**item, "RepoTags": item["RepoTags"] or None}
 
 
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    while piece := file.read(_CHUNK_BYTES):
+        yield piece
+
+
 def _write(content: ContentStore, plan: _Plan, out: PieceWriter) -> None:
     """Write the archive; on a thread."""
     writer = TarWriter(out)
@@ -177,7 +182,7 @@ def _write(content: ContentStore, plan: _Plan, out: PieceWriter) -> None:
         with content.open(blob.digest) as file:
             writer.add(
                 Entry(blob_path(blob.digest).encode(), size=blob.size),
-                iter(lambda file=file: file.read(_CHUNK_BYTES), b""),
+                _pieces(file),
             )
         fault_point("save.blob-written")
     for path, data in plan.documents:

@@ -50,10 +50,13 @@ async def unpack(
         parent = chain_id
 
 
-async def is_unpacked(services: TransferServices, config: ImageConfig) -> bool:
-    """Whether the whole chain of an image is committed."""
+async def is_unpacked(services: TransferServices, lease: HeldLease, config: ImageConfig) -> bool:
+    """Whether the whole chain of an image is committed; if it is, the lease keeps it."""
     chain = chain_ids(config.diff_ids)
-    return not chain or await services.threads.disk(services.snapshots.exists, chain[-1])
+    if not chain:
+        return True
+    await services.threads.disk(lease.add_snapshot, chain[-1])
+    return await services.threads.disk(services.snapshots.exists, chain[-1])
 
 
 async def _unpack_one(
