@@ -86,9 +86,7 @@ def compile_section(section: dict[str, Any], machine: str) -> bytes:
         entry = program.jump(cbpf.JUMP_EQUAL, _AUDIT[name], tree, entry)
     program.load(cbpf.ARCHITECTURE, entry)
     if len(program) > seccomp.MAXIMUM_LENGTH:
-        raise InvalidArgument(
-            f"the seccomp filter has {len(program)} instructions, more than the kernel takes"
-        )
+        raise InvalidArgument(f"the seccomp filter of {len(program)} instructions is too long for the kernel")
     return program.finish()
 
 
