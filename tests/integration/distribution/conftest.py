@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
 import socket
 import subprocess
 import tarfile
@@ -199,9 +198,7 @@ async def gather(pieces: AsyncIterator[bytes]) -> bytes:
 
 def call(*command: str, stdin: bytes | None = None) -> bytes:
     """Run a program of others; its output, or its complaint as the failure."""
-    done = subprocess.run(
-        command, input=stdin, capture_output=True, check=False, env={**os.environ, "TMPDIR": "/tmp"}
-    )
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
     assert done.returncode == 0, f"{command}: {done.stderr.decode()}"
     return done.stdout
 

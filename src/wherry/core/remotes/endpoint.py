@@ -16,6 +16,7 @@ from wherry.core.remotes.answers import discard, retry_after_s
 from wherry.core.remotes.auth import Authorizer
 from wherry.core.remotes.origins import Location, Origin, is_insecure, parse_url
 from wherry.core.remotes.transport import RequestFailed, Transport
+from wherry.errors import WherryError
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -127,16 +128,22 @@ class Endpoint:
     ) -> BaseHTTPResponse:
         """Send, and answer the registry's own 401."""
         for round_ in range(_ROUNDS):
-            response, place = self._send(method, target, scope, headers, body)
+            response, place, sent = self._send(method, target, scope, headers, body)
             challenge = ", ".join(response.headers.getlist("WWW-Authenticate"))
             is_own = place.origin in self._origins
             if response.status != 401 or not is_own or not challenge or round_ == _ROUNDS - 1:
                 break
-            sent = self._authorizer(place.origin).header(place.origin, scope)
-            discard(response)
-            self._authorizer(place.origin).answer(challenge, scope)
-            if sent == self._authorizer(place.origin).header(place.origin, scope):
+            authorizer = self._authorizer(place.origin)
+            if sent == authorizer.header(place.origin, scope):
+                # Not so where another thread found the answer since this request was sent.
+                try:
+                    authorizer.answer(challenge, scope)
+                except WherryError:
+                    response.close()
+                    raise
+            if sent == authorizer.header(place.origin, scope):
                 break  # the same again would be refused again
+            discard(response)
         return response
 
     def _send(
@@ -146,7 +153,7 @@ class Endpoint:
         scope: str,
         headers: Mapping[str, str],
         body: BodyFactory,
-    ) -> tuple[BaseHTTPResponse, Location]:
+    ) -> tuple[BaseHTTPResponse, Location, dict[str, str]]:
         """Send to the registry, by https or, where that is allowed and https is not spoken, http."""
         if isinstance(target, Location):
             return self._follow(method, target, scope, headers, body)
@@ -167,7 +174,7 @@ class Endpoint:
         scope: str,
         headers: Mapping[str, str],
         body: BodyFactory,
-    ) -> tuple[BaseHTTPResponse, Location]:
+    ) -> tuple[BaseHTTPResponse, Location, dict[str, str]]:
         """Send, and go where the answer redirects to."""
         for _ in range(REDIRECT_LIMIT + 1):
             known = self._authorizer(place.origin).header(place.origin, scope) if self._owns(place) else {}
@@ -177,7 +184,7 @@ class Endpoint:
             if place.origin == self._origins[0]:
                 self._origins = self._origins[:1]
             if response.status not in _REDIRECTS or method not in ("GET", "HEAD"):
-                return response, place
+                return response, place, known
             header = response.headers.get("Location", "")
             discard(response)
             place = self._checked(parse_url(header, place), place)

@@ -12,7 +12,7 @@ Nothing is written by a path from the archive.
 from __future__ import annotations
 
 import posixpath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
@@ -26,6 +26,9 @@ from wherry.files.tar.reader import TarReader
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.documents import DOCUMENT_LIMIT_BYTES
 from wherry.oci.layout import INDEX_FILE, LAYOUT_FILE, blob_digest
+
+if TYPE_CHECKING:
+    from wherry.files.tar.reader import Readable
 
 MANIFEST_FILE = "manifest.json"
 _DOCUMENTS = frozenset((MANIFEST_FILE, INDEX_FILE, LAYOUT_FILE, "repositories"))
@@ -76,7 +79,7 @@ class Spooler:
         self._reporter = reporter
         self._spooled = Spooled()
 
-    def run(self, stream: IO[bytes]) -> Spooled:
+    def run(self, stream: Readable) -> Spooled:
         """Read the whole archive; blocks.
 
         Raises:
