@@ -82,7 +82,8 @@ def _mapped(device: DeviceMapping) -> list[Node]:
         return [node | {"access": access}]
     if not os.path.isdir(source):
         raise DeviceMissing(
-            f'error gathering device information while adding custom device "{source}": no such file or directory'
+            f'error gathering device information while adding custom device "{source}": '
+            "no such file or directory"
         )
     below = [
         found | {"access": access}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wherry.api.types import Ulimit
+from wherry.core.gc import Collector
 from wherry.diagnostics.logs import log
 from wherry.engine.containers.store import Containers
 from wherry.engine.events import Events
 from wherry.engine.images.cache import ImageCache
+from wherry.engine.images.collect import collect_now_and_then, container_roots
 from wherry.engine.records import SCHEMA
 from wherry.engine.volumes.store import Volumes
 
 if TYPE_CHECKING:
-    from wherry.core.content import ContentStore
+    from wherry.core.content.local import LocalContent
     from wherry.core.images import ImageStore
     from wherry.core.leases import Leases
     from wherry.core.metadata import Metadata
@@ -70,7 +73,7 @@ class Engine:
         *,
         config: EngineConfig,
         metadata: Metadata,
-        content: ContentStore,
+        content: LocalContent,
         snapshots: Snapshotter,
         images: ImageStore,
         leases: Leases,
@@ -95,6 +98,10 @@ class Engine:
         self.volumes = Volumes(metadata, config.data_root / "volumes")
         self.image_cache = ImageCache(content)
         self.pruning: set[str] = set()
+        self.collector = Collector(content, [snapshots], images, leases)
+        self.collector.add_roots(lambda: container_roots(self))
+        self.collecting = asyncio.Lock()
+        self.opened_at_ns = time.time_ns()
         self.closing = False
         self._background: set[asyncio.Task[None]] = set()
 
@@ -121,6 +128,7 @@ class Engine:
         from wherry.engine.restore import restore
 
         await restore(self)
+        self.spawn(collect_now_and_then(self), "garbage collection")
 
     async def close(self) -> None:
         """End the engine's own coroutines.  Containers go on."""

@@ -22,7 +22,6 @@ FILTERS = frozenset({
     "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin",
     "scope", "secret", "service", "type", "volume",
 })  # fmt: skip
-_OBJECT_FILTERS = ("container", "network", "volume", "plugin", "daemon", "service", "node", "secret", "config")
 _PREFIXED_ACTIONS = ("health_status", "exec_create", "exec_start")
 
 Event = dict[str, Any]
@@ -73,7 +72,7 @@ class Events:
         ]
 
     def subscribe(
-        self, *, since_ns: int | None = None, until_ns: int | None = None, filters: Filters = {}
+        self, *, since_ns: int | None = None, until_ns: int | None = None, filters: Filters | None = None
     ) -> AsyncIterator[Event]:
         """Kept events from `since_ns`, then new ones until `until_ns` or for ever.
 
@@ -82,6 +81,7 @@ class Events:
         Raises:
             InvalidArgument: an unknown filter, or `since` after `until`.
         """
+        filters = filters or {}
         for name in filters:
             if name not in FILTERS:
                 raise InvalidArgument(f"invalid filter '{name}'")
@@ -117,8 +117,8 @@ class Events:
 
 def matches(event: Event, filters: Filters) -> bool:
     """Whether every filter has a value that `event` fits."""
-    actor = event["Actor"]
-    attributes: dict[str, str] = actor["Attributes"]
+    actor_id: str = event["Actor"]["ID"]
+    attributes: dict[str, str] = event["Actor"]["Attributes"]
     name = attributes.get("name", "")
     for key, values in filters.items():
         if not values:
@@ -126,16 +126,21 @@ def matches(event: Event, filters: Filters) -> bool:
         if key == "event":
             fits = _action_fits(event["Action"], values)
         elif key in {"type", "scope"}:
-            fits = event["Type" if key == "type" else "scope"] in values
+            fits = bool(event["Type" if key == "type" else "scope"] in values)
         elif key == "label":
             fits = all(_label_fits(attributes, value) for value in values)
         elif key == "image":
             fits = _image_fits(event, values)
         else:
-            fits = any(actor["ID"].startswith(value) or name.startswith(value) for value in values)
+            fits = any(actor_id.startswith(value) or name.startswith(value) for value in values)
         if not fits:
             return False
     return True
+
+
+def since_1_46(event: Event) -> bool:
+    """Whether clients below 1.46 do not know such an event."""
+    return event["Type"] == "image" and event["Action"] == "create"
 
 
 def below_1_52(event: Event) -> Event:
@@ -161,7 +166,7 @@ def _label_fits(attributes: Mapping[str, str], value: str) -> bool:
 
 def _image_fits(event: Event, values: Collection[str]) -> bool:
     attributes = event["Actor"]["Attributes"]
-    names = {event["Actor"]["ID"], attributes.get("name", "")}
+    names: set[str] = {event["Actor"]["ID"], attributes.get("name", "")}
     if event["Type"] == "container":
         names = {attributes.get("image", "")}
     names |= {_without_tag(name) for name in names}

@@ -30,7 +30,9 @@ def check_hostname(name: str, *, what: str = "hostname") -> str:
         InvalidArgument: too long, or with other characters than letters, digits, `-`, `_` and `.`.
     """
     if len(name) > HOSTNAME_LIMIT or not _NAME.issuperset(name):
-        raise InvalidArgument(f"invalid {what}: {name!a}: expected at most 64 letters, digits, '-', '_' and '.'")
+        raise InvalidArgument(
+            f"invalid {what}: {name!a}: expected at most 64 letters, digits, '-', '_' and '.'"
+        )
     return name
 
 

@@ -121,7 +121,8 @@ def insert_container(connection: sqlite3.Connection, record: ContainerRecord) ->
         sqlite3.IntegrityError: the id or the name is taken.
     """
     connection.execute(
-        "INSERT INTO engine_containers VALUES (?, ?, ?)", (record.id, record.name, msgspec.json.encode(record))
+        "INSERT INTO engine_containers VALUES (?, ?, ?)",
+        (record.id, record.name, msgspec.json.encode(record)),
     )
 
 

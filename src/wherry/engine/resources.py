@@ -16,6 +16,10 @@ from wherry.errors import InvalidArgument
 MINIMUM_MEMORY = 6 * 1024 * 1024
 CPU_PERIOD_US = 100_000
 _NANO = 1_000_000_000
+_UNLIMITED_WITHOUT_KILLER = (
+    "OOM killer is disabled for the container, but no memory limit is set, "
+    "this can result in the system running out of resources."
+)
 _ULIMITS = {
     "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc",
     "rss", "rtprio", "rttime", "sigpending", "stack",
@@ -37,8 +41,7 @@ def check_resources(resources: Resources, host: Host) -> list[str]:
     if resources.oom_kill_disable and host.cgroup_version == 2:
         return ["OomKillDisable flag is not supported in cgroup v2 and is discarded."]
     if resources.oom_kill_disable and resources.memory == 0:
-        return ["OOM killer is disabled for the container, but no memory limit is set, this can result in the "
-                "system running out of resources."]  # fmt: skip
+        return [_UNLIMITED_WITHOUT_KILLER]
     return []
 
 
@@ -77,7 +80,9 @@ def _check_cpu(resources: Resources, host: Host) -> None:
     if 0 < quota < 1000:
         raise InvalidArgument("CPU cfs quota can not be less than 1ms (i.e. 1000)")
     if resources.cpu_shares < 0:
-        raise InvalidArgument(f"invalid CPU shares ({resources.cpu_shares}): value must be a positive integer")
+        raise InvalidArgument(
+            f"invalid CPU shares ({resources.cpu_shares}): value must be a positive integer"
+        )
     _check_set(resources.cpuset_cpus, host.online_cpus, "CPUs")
     _check_set(resources.cpuset_mems, host.memory_nodes, "memory nodes")
 
@@ -90,7 +95,9 @@ def _check_set(asked: str, available: str, what: str) -> None:
     if wanted is None:
         raise InvalidArgument(f"Invalid value {asked} for {kind}")
     if not wanted <= (parse_set(available) or set()):
-        raise InvalidArgument(f"Requested {what} are not available - requested {asked}, available: {available}")
+        raise InvalidArgument(
+            f"Requested {what} are not available - requested {asked}, available: {available}"
+        )
 
 
 def parse_set(text: str) -> set[int] | None:
@@ -161,7 +168,8 @@ def _block_io(resources: Resources) -> dict[str, Any]:
     section: dict[str, Any] = {"weight": resources.blkio_weight} if resources.blkio_weight else {}
     if resources.blkio_weight_device:
         section["weightDevice"] = [
-            {**_device_number(device.path), "weight": device.weight} for device in resources.blkio_weight_device
+            {**_device_number(device.path), "weight": device.weight}
+            for device in resources.blkio_weight_device
         ]
     throttles = {
         "throttleReadBpsDevice": resources.blkio_device_read_bps,

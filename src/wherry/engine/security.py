@@ -119,7 +119,9 @@ def _of_container(mode: str) -> bool:
     return kind == "container" and bool(name)
 
 
-def check_sysctls(sysctls: dict[str, str] | None, *, private_network: bool, private_ipc: bool, private_uts: bool) -> None:
+def check_sysctls(
+    sysctls: dict[str, str] | None, *, private_network: bool, private_ipc: bool, private_uts: bool
+) -> None:
     """Refuse kernel parameters that are not the container's own.
 
     Raises:

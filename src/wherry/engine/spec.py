@@ -105,9 +105,7 @@ def private_namespaces(record: ContainerRecord, inputs: SpecInputs) -> set[str]:
     return private
 
 
-def _namespaces(
-    default: list[dict[str, str]], private: set[str], inputs: SpecInputs
-) -> list[dict[str, str]]:
+def _namespaces(default: list[dict[str, str]], private: set[str], inputs: SpecInputs) -> list[dict[str, str]]:
     kept = [entry for entry in default if entry["type"] in private or entry["type"] == "time"]
     joined = [{"type": kind, "path": path} for kind, path in inputs.joined.items()]
     return kept + joined

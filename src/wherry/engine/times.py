@@ -44,7 +44,11 @@ def parse_timestamp(text: str, *, now_ns: int) -> int:
         InvalidArgument: none of these.
     """
     seconds, _, fraction = text.partition(".")
-    if seconds.isascii() and seconds.isdigit() and (not fraction or (fraction.isascii() and fraction.isdigit())):
+    if (
+        seconds.isascii()
+        and seconds.isdigit()
+        and (not fraction or (fraction.isascii() and fraction.isdigit()))
+    ):
         return int(seconds) * SECOND_NS + int(f"{fraction:0<9.9}" if fraction else 0)
     match = _RFC3339.fullmatch(text)
     if match is not None:

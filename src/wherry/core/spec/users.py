@@ -54,7 +54,9 @@ def resolve_user(user: str, *, passwd: bytes, group: bytes, group_add: tuple[str
     """
     who, _, which = user.partition(":")
     uid = _number(who) if who else 0
-    account = next((a for a in _accounts(passwd) if (a.uid == uid if uid is not None else a.name == who)), None)
+    account = next(
+        (a for a in _accounts(passwd) if (a.uid == uid if uid is not None else a.name == who)), None
+    )
     if account is None and uid is None:
         raise InvalidArgument(f"unable to find user {who}: no matching entries in passwd file")
     if account is None:
@@ -99,7 +101,11 @@ def _number(text: str) -> int | None:
 
 def _accounts(passwd: bytes) -> Iterator[_Account]:
     for fields in _lines(passwd):
-        if len(fields) >= 4 and (uid := _field(fields[2])) is not None and (gid := _field(fields[3])) is not None:
+        if (
+            len(fields) >= 4
+            and (uid := _field(fields[2])) is not None
+            and (gid := _field(fields[3])) is not None
+        ):
             yield _Account(fields[0], uid, gid, fields[5] if len(fields) > 5 else "")
 
 
@@ -118,4 +124,8 @@ def _lines(data: bytes) -> Iterator[list[str]]:
 
 def _field(text: str) -> int | None:
     """An id inside the files; a line with a bad one is no line."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAXIMUM_ID else None
+    return (
+        int(text)
+        if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAXIMUM_ID
+        else None
+    )

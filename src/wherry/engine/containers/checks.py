@@ -41,7 +41,7 @@ def check_container(config: ContainerConfig, host_config: HostConfig, host: Host
     _check_host_config(host_config, host)
     check_modes(host_config)
     check_restart_policy(host_config)
-    private = {kind: mode for kind, mode in _modes(host_config).items()}
+    private = _modes(host_config)
     check_sysctls(
         host_config.sysctls,
         private_network=private["network"],
@@ -162,9 +162,7 @@ def check_log_config(host_config: HostConfig) -> None:
     """
     driver = host_config.log_config.type
     if driver not in LOG_DRIVERS:
-        raise InvalidArgument(
-            f"logger: no log driver named '{driver}' is registered"
-        )
+        raise InvalidArgument(f"logger: no log driver named '{driver}' is registered")
     for option in host_config.log_config.config:
         if driver != "none" and option not in _LOG_OPTIONS:
             raise InvalidArgument(f"unknown log opt '{option}' for json-file log driver")
@@ -188,7 +186,8 @@ def _bytes(text: str) -> int:
     match = re.fullmatch(r"(\d+)([bkmgtp]?)i?b?", text.lower())
     if match is None:
         raise InvalidArgument(f"invalid size: '{text}'")
-    return int(match[1]) * 1024 ** "bkmgtp".index(match[2] or "b")
+    scale: int = 1024 ** "bkmgtp".index(match[2] or "b")
+    return int(match[1]) * scale
 
 
 def _modes(host_config: HostConfig) -> dict[str, bool]:

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from wherry.core.tasks import Task
+    from wherry.core.tasks import AttachEnd, Task
     from wherry.engine.exec.record import Exec
     from wherry.engine.records import ContainerRecord
 
@@ -33,7 +33,7 @@ class PendingAttachment(NamedTuple):
     detach_keys: bytes | None
     sock_fd: int
     leftover: bytes
-    begun: asyncio.Future[asyncio.Future[str]]
+    begun: asyncio.Future[asyncio.Future[AttachEnd]]
 
 
 class Container:
@@ -67,7 +67,9 @@ class Container:
     @property
     def status(self) -> str:
         """The state word of the API."""
-        return "removing" if self.removing and self.record.state.status != "dead" else self.record.state.status
+        return (
+            "removing" if self.removing and self.record.state.status != "dead" else self.record.state.status
+        )
 
     @property
     def running(self) -> bool:

@@ -150,18 +150,14 @@ def _with_defaults(engine: Engine, host_config: HostConfig) -> HostConfig:
     return msgspec.structs.replace(host_config, **changes)
 
 
-def _plan_mounts(
-    engine: Engine, config: ContainerConfig, host_config: HostConfig
-) -> tuple[MountPoint, ...]:
+def _plan_mounts(engine: Engine, config: ContainerConfig, host_config: HostConfig) -> tuple[MountPoint, ...]:
     others = {
         name: engine.containers.find(name).record.mounts
         for entry in host_config.volumes_from or ()
         if (name := entry.partition(":")[0])
     }
     volumes = Volumes(data=lambda name: str(engine.volumes.data(name)), new_name=engine.volumes.new_name)
-    points = plan_mounts(
-        host_config, config.volumes or (), volumes=volumes, exists=_exists, others=others
-    )
+    points = plan_mounts(host_config, config.volumes or (), volumes=volumes, exists=_exists, others=others)
     for point in points:
         if point.type == "volume":
             check_name(point.name)
@@ -221,8 +217,8 @@ async def _prepare_snapshot(engine: Engine, record: ContainerRecord, image: Reso
     try:
         await engine.threads.disk(_prepare, engine, record)
     except SnapshotNotFound:
-        await unpack_image(
-            engine.content, engine.snapshots, image.manifest, image.config, threads=engine.threads
+        await engine.threads.disk(
+            unpack_image, engine.content, engine.snapshots, image.manifest, image.config
         )
         await engine.threads.disk(_prepare, engine, record)
 

@@ -149,7 +149,9 @@ def joined_namespaces(engine: Engine, record: ContainerRecord) -> dict[str, str]
                     "(hint: use IpcMode:shareable for the donor container)"
                 )
             if not other.record.running:
-                raise JoinFailed(f"failed to join {kind.upper()} namespace: container {other.id} is not running")
+                raise JoinFailed(
+                    f"failed to join {kind.upper()} namespace: container {other.id} is not running"
+                )
             joined[kind] = f"/proc/{other.record.state.pid}/ns/{kind}"
     if host_config.network_mode.startswith("container:"):
         other = _donor(engine, host_config.network_mode, "joining network namespace of container")
@@ -197,6 +199,4 @@ def seccomp_section(
         return None
     profile = security.seccomp or engine.config.seccomp_profile or seccomp.default_profile()
     host = inputs.host
-    return seccomp.resolve(
-        profile, capabilities=set(bounding), arch=host.architecture, kernel=host.kernel
-    )
+    return seccomp.resolve(profile, capabilities=set(bounding), arch=host.architecture, kernel=host.kernel)

@@ -13,8 +13,8 @@ from wherry.engine.containers.shape import (
     network_settings_to_wire,
 )
 from wherry.engine.containers.status import state_to_wire
-from wherry.engine.security import parse_security_options
 from wherry.engine.host import this_host
+from wherry.engine.security import parse_security_options
 from wherry.engine.times import rfc3339
 
 if TYPE_CHECKING:
@@ -93,5 +93,3 @@ def _sizes(engine: Engine, record: ContainerRecord) -> tuple[int, int]:
         total += engine.snapshots.usage(parent).bytes
         parent = engine.snapshots.stat(parent).parent
     return own, total
-
-

@@ -46,9 +46,9 @@ async def kill_container(engine: Engine, reference: str, *, signal: str = "SIGKI
     container = engine.containers.find(reference)
     number = parse_signal(signal or "SIGKILL")
     async with container.lock:
-        if number in {signals.SIGKILL, stop_signal(container.record.config.stop_signal)}:
-            if await cancel_restart(engine, container):
-                return
+        ends = number in {signals.SIGKILL, stop_signal(container.record.config.stop_signal)}
+        if ends and await cancel_restart(engine, container):
+            return
         if not container.record.running:
             name = container.record.name
             raise NotRunning(container.id, prefix=f"cannot kill container: {name}: ")

@@ -154,7 +154,9 @@ def _by_exit_code(_: Engine, values: list[str]) -> Test:
             codes.add(int(value))
         except ValueError:
             raise InvalidArgument(f"invalid filter 'exited={value}': not a number") from None
-    return lambda c: c.record.state.finished_at_ns != 0 and not c.running and c.record.state.exit_code in codes
+    return lambda c: (
+        c.record.state.finished_at_ns != 0 and not c.running and c.record.state.exit_code in codes
+    )
 
 
 def _by_health(_: Engine, values: list[str]) -> Test:
@@ -208,7 +210,7 @@ def _by_port(values: list[str], *, published: bool) -> Test:
     for value in values:
         match = re.fullmatch(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", value)
         if match is None:
-            raise InvalidArgument(f"invalid port specification: \"{value}\"")
+            raise InvalidArgument(f'invalid port specification: "{value}"')
         first, last = int(match[1]), int(match[2] or match[1])
         wanted |= {f"{port}/{match[3] or 'tcp'}" for port in range(first, min(last, 65535) + 1)}
     if published:
@@ -216,8 +218,6 @@ def _by_port(values: list[str], *, published: bool) -> Test:
     return lambda c: bool(wanted & set(c.record.config.exposed_ports or ()))
 
 
-def _by_task(engine: Engine, values: list[str]) -> Test:
+def _by_task(_: Engine, values: list[str]) -> Test:
     asked = api_filters.boolean({"is-task": values}, "is-task", default=False)
-    return lambda _: not asked
-
-
+    return lambda _container: not asked

@@ -22,9 +22,7 @@ def merge_config(request: ContainerCreateRequest, image: dict[str, Any]) -> Cont
     Spec: moby's daemon/commit.go, merge.
     """
     image_config = convert(image, ContainerConfig)
-    values = {
-        field: getattr(request, field) or getattr(image_config, field) for field in _INHERITED
-    }
+    values = {field: getattr(request, field) or getattr(image_config, field) for field in _INHERITED}
     entrypoint, command = _command(request, image_config)
     labels = {
         key: value
@@ -78,6 +76,4 @@ def _healthcheck(own: HealthConfig | None, image: HealthConfig | None) -> Health
     if own is None or image is None:
         return own or image
     fields = HealthConfig.__struct_fields__
-    return msgspec.structs.replace(
-        image, **{name: value for name in fields if (value := getattr(own, name))}
-    )
+    return msgspec.structs.replace(image, **{name: value for name in fields if (value := getattr(own, name))})

@@ -111,7 +111,9 @@ async def discard_container(engine: Engine, container: Container, *, volumes: bo
         await engine.threads.disk(_discard, engine, container, gone)
     except OSError as error:
         await _mark_dead(engine, container, str(error))
-        raise RemovalFailed(f"container {container.id}: driver failed to remove root filesystem: {error}") from error
+        raise RemovalFailed(
+            f"container {container.id}: driver failed to remove root filesystem: {error}"
+        ) from error
     fault_point("rm.files-removed")
     await engine.containers.delete(container, volumes=gone)
     fault_point("rm.record-deleted")

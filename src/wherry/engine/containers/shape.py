@@ -96,7 +96,7 @@ def network_settings_to_wire(record: ContainerRecord, *, version: Version) -> di
     wire: dict[str, Any] = {
         "SandboxID": "",
         "SandboxKey": "",
-        "Ports": {port: None for port in record.config.exposed_ports or ()},
+        "Ports": dict.fromkeys(record.config.exposed_ports or ()),
         "Networks": networks_to_wire(record, version=version),
     }
     if version < (1, 52):

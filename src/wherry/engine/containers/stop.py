@@ -48,7 +48,9 @@ async def end_container(
     config = container.record.config
     number = parse_signal(signal) if signal else stop_signal(config.stop_signal)
     if timeout_s is None:
-        timeout_s = engine.config.default_stop_timeout_s if config.stop_timeout is None else config.stop_timeout
+        timeout_s = (
+            engine.config.default_stop_timeout_s if config.stop_timeout is None else config.stop_timeout
+        )
     if timeout_s < -1:
         raise InvalidArgument(f"invalid stop timeout: {timeout_s}")
     async with container.lock:

@@ -7,6 +7,7 @@ reserved while its container is being made.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,8 @@ class NameInUse(AlreadyExists):
 
     def __init__(self, name: str, container_id: str, *, prefix: str = "") -> None:
         super().__init__(
-            f'{prefix}Conflict. The container name "/{name}" is already in use by container "{container_id}". '
-            "You have to remove (or rename) that container to be able to reuse that name."
+            f'{prefix}Conflict. The container name "/{name}" is already in use by container '
+            f'"{container_id}". You have to remove (or rename) that container to be able to reuse that name.'
         )
 
 
@@ -69,7 +70,9 @@ class Containers:
         """
         if not reference:
             raise InvalidArgument('invalid name or ID supplied: ""')
-        found = self._by_id.get(reference) or self._by_id.get(self._names.get(reference.removeprefix("/"), ""))
+        found = self._by_id.get(reference) or self._by_id.get(
+            self._names.get(reference.removeprefix("/"), "")
+        )
         if found is not None:
             return found
         matches = [container for key, container in self._by_id.items() if key.startswith(reference)]
@@ -101,7 +104,7 @@ class Containers:
     async def insert(self, record: ContainerRecord, *, volumes: list[records.VolumeRecord]) -> Container:
         """Commit a new container whose name is reserved, together with the volumes made for it."""
 
-        def write(connection: records.sqlite3.Connection) -> None:
+        def write(connection: sqlite3.Connection) -> None:
             records.upsert_volumes(connection, volumes)
             records.insert_container(connection, record)
 
@@ -118,7 +121,7 @@ class Containers:
     async def delete(self, container: Container, *, volumes: list[str]) -> None:
         """Forget a container, and volumes that went with it, in one transaction."""
 
-        def write(connection: records.sqlite3.Connection) -> None:
+        def write(connection: sqlite3.Connection) -> None:
             records.delete_volumes(connection, volumes)
             records.delete_container(connection, container.id)
 

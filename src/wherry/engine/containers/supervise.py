@@ -18,6 +18,7 @@ from wherry.diagnostics.logs import log
 from wherry.engine.container_events import emit_container
 from wherry.engine.containers.shared_memory import release_memory
 from wherry.engine.containers.volumes import announce_unmounts
+from wherry.engine.exec.record import forget_execs
 from wherry.errors import WherryError
 
 if TYPE_CHECKING:
@@ -89,9 +90,16 @@ async def _clean_up(engine: Engine, container: Container, task: Task) -> None:
     except (WherryError, OSError) as error:
         log("error", "exited task not deleted", container=container.id, error=error)
     container.task = None
+    had_execs = bool(container.execs)
     container.execs = {key: each for key, each in container.execs.items() if not each.forget_on_exit}
-    await engine.threads.disk(release_memory, engine, container.record)
+    await engine.threads.disk(_clean_up_files, engine, container.record, had_execs)
     fault_point("exit.task-deleted")
+
+
+def _clean_up_files(engine: Engine, record: ContainerRecord, had_execs: bool) -> None:
+    release_memory(engine, record)
+    if had_execs:
+        forget_execs(engine, record.id)
 
 
 def _announce(engine: Engine, container: Container, exit_status: Exit) -> None:

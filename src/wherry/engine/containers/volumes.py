@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FILLING = "filling"
 
 
-def prepare_sources(engine: Engine, record: ContainerRecord) -> None:
+def prepare_sources(record: ContainerRecord) -> None:
     """Make the host directories of `-v` binds that are missing; refuse other missing sources.  Blocks.
 
     Raises:
@@ -29,9 +29,7 @@ def prepare_sources(engine: Engine, record: ContainerRecord) -> None:
     for point in record.mounts:
         if point.type == "tmpfs" or os.path.lexists(point.source):
             continue
-        if point.type == "volume":
-            os.makedirs(point.source, mode=0o755, exist_ok=True)
-        elif point.create_source:
+        if point.type == "volume" or point.create_source:
             os.makedirs(point.source, mode=0o755, exist_ok=True)
         else:
             raise InvalidArgument(

@@ -69,7 +69,9 @@ class ImageCache:
                 self._resolved.move_to_end(key)
         return found
 
-    def resolve(self, target: Descriptor, platform: Platform | None = None, *, name: str = "") -> ResolvedImage:
+    def resolve(
+        self, target: Descriptor, platform: Platform | None = None, *, name: str = ""
+    ) -> ResolvedImage:
         """The image of `target` for `platform`, or for this host.  Reads from the disk.
 
         Raises:
@@ -93,7 +95,9 @@ class ImageCache:
             chosen = self._choose(Index.parse(data, descriptor.media_type), platform, name)
             return self._read(target, chosen, platform, name, depth + 1)
         manifest = Manifest.parse(data, descriptor.media_type)
-        config = ImageConfig.parse(self._content.read(manifest.config.digest, limit_bytes=DOCUMENT_LIMIT_BYTES))
+        config = ImageConfig.parse(
+            self._content.read(manifest.config.digest, limit_bytes=DOCUMENT_LIMIT_BYTES)
+        )
         if platform is not None and platform.rank(config.platform) is None:
             raise PlatformNotFound(name, str(config.platform), platform)
         chain = chain_ids(config.diff_ids)

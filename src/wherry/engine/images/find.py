@@ -75,7 +75,9 @@ def find_image(engine: Engine, reference: str) -> FoundImage:
     return _with_names(engine, image.target, image)
 
 
-async def resolve_image(engine: Engine, found: FoundImage, *, platform: Platform | None, name: str) -> ResolvedImage:
+async def resolve_image(
+    engine: Engine, found: FoundImage, *, platform: Platform | None, name: str
+) -> ResolvedImage:
     """The manifest and config behind a found image, read on the disk pool unless remembered.
 
     Raises:
@@ -110,13 +112,19 @@ def _by_name(engine: Engine, tenant: str, reference: Reference) -> Image | None:
         except ImageNotFound:
             return None
     candidates = engine.images.list(tenant, digest=reference.digest)
-    same = [image for image in candidates if image.name.startswith((f"{reference.name}:", f"{reference.name}@"))]
+    same = [
+        image for image in candidates if image.name.startswith((f"{reference.name}:", f"{reference.name}@"))
+    ]
     return same[0] if same else None
 
 
 def _by_prefix(engine: Engine, digits: str) -> FoundImage | None:
     images = engine.images.list(engine.tenant)
-    targets = {str(image.target.digest): image.target for image in images if image.target.digest.hex.startswith(digits)}
+    targets = {
+        str(image.target.digest): image.target
+        for image in images
+        if image.target.digest.hex.startswith(digits)
+    }
     if len(targets) > 1:
         raise InvalidArgument(f"multiple IDs found with provided prefix: {digits}")
     return _with_names(engine, next(iter(targets.values())), None) if targets else None

@@ -53,7 +53,9 @@ def find_network(reference: str) -> Network:
             return network
     matches = [network for network in NETWORKS if reference and network.id.startswith(reference)]
     if len(matches) > 1:
-        raise InvalidArgument(f"network {reference} is ambiguous ({len(matches)} matches found based on ID prefix)")
+        raise InvalidArgument(
+            f"network {reference} is ambiguous ({len(matches)} matches found based on ID prefix)"
+        )
     if not matches:
         raise NetworkNotFound(reference)
     return matches[0]

@@ -53,11 +53,14 @@ def check_name(name: str) -> None:
         InvalidArgument: with Docker's text.
     """
     if len(name) == 1:
-        raise InvalidArgument("volume name is too short, names should be at least two alphanumeric characters")
+        raise InvalidArgument(
+            "volume name is too short, names should be at least two alphanumeric characters"
+        )
     if not name or name[0] not in _FIRST or not _LATER.issuperset(name) or len(name) > _NAME_LIMIT:
         raise InvalidArgument(
             f'create {name}: "{name}" includes invalid characters for a local volume name, only '
-            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
+            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, '
+            "use absolute path"
         )
 
 
