@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from wherry.runtime.mounts import Sources, Tree
     from wherry.runtime.plan import Mount, Plan
 
-_PRIVATE = (m.MS_PRIVATE, True)
+_PRIVATE = (m.MS_PRIVATE, False)
 
 
 def open_own_groups(cgroup: Cgroup, mount: Mount) -> list[tuple[str, int]]:

@@ -83,13 +83,18 @@ def change_mount(fd: int, options: MountOptions, default: tuple[int, bool] | Non
     wanted = list(options.propagation)
     if default and not (wanted and wanted[0][1]):
         wanted.insert(0, default)
-    for flag, recursive in wanted:
-        m.mount_setattr(fd, "", m.AT_RECURSIVE if recursive else 0, propagation=flag)
-    if options.attr_set or options.attr_clr:
-        m.mount_setattr(fd, "", 0, **_attributes(options.attr_set, options.attr_clr))
-    if options.recursive_attr_set or options.recursive_attr_clr:
-        changes = _attributes(options.recursive_attr_set, options.recursive_attr_clr)
-        m.mount_setattr(fd, "", m.AT_RECURSIVE, **changes)
+    single = [options.attr_set, options.attr_clr, 0]
+    recursive = [options.recursive_attr_set, options.recursive_attr_clr, 0]
+    # One call does for attributes and propagation together; only a second propagation takes another.
+    for flag, everywhere in wanted:
+        change = recursive if everywhere else single
+        if change[2]:
+            m.mount_setattr(fd, "", m.AT_RECURSIVE if everywhere else 0, propagation=change[2])
+        change[2] = flag
+    if any(recursive):
+        _set_attributes(fd, m.AT_RECURSIVE, recursive)
+    if any(single):
+        _set_attributes(fd, 0, single)
 
 
 def attach(tree_fd: int, target_fd: int, *, source: str, destination: str) -> None:
@@ -115,5 +120,6 @@ def mount_failed(source: str, destination: str, cause: str, *, exit_code: int = 
     return StartFailed(text, exit_code=exit_code)
 
 
-def _attributes(attr_set: int, attr_clr: int) -> dict[str, int]:
-    return {"attr_set": attr_set, "attr_clr": attr_clr}
+def _set_attributes(fd: int, flags: int, change: list[int]) -> None:
+    attr_set, attr_clr, propagation = change
+    m.mount_setattr(fd, "", flags, attr_set=attr_set, attr_clr=attr_clr, propagation=propagation)

@@ -181,6 +181,11 @@ def _confine_and_execute(setup: Setup, *, start_hooks: list[hooks.Hook]) -> None
     elif setup.seccomp_program:
         # Without no_new_privs a filter takes CAP_SYS_ADMIN, which is given up next.
         _install_filter(setup)
+    if who.rlimits:
+        # By the parent, which may have a right to raise them that is nothing in our user namespace; as
+        # late as can be, for the steps open descriptors; but while we are still the parent's user.
+        setup.channel.send(sync.LIMITS)
+        setup.channel.expect(sync.GO)
     # The bounding set needs CAP_SETPCAP, the user needs CAP_SETUID: so before the sets are cut.
     confinement.drop_bounding(who)
     process.set_keep_caps()

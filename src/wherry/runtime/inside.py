@@ -15,6 +15,7 @@ from wherry.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE
 
 _ATTEMPTS = 128  # a rename beside a `..` makes the kernel give up with EAGAIN
 _LINKS = 16
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY
 
 
 def open_inside(
@@ -43,10 +44,7 @@ def directory_inside(root_fd: int, path: str, *, mode: int = 0o755, follow: bool
     Raises:
         OSError: ENOTDIR for a file in the way, ELOOP for a link with `follow` off.
     """
-    try:
-        return open_inside(root_fd, path, os.O_PATH | os.O_DIRECTORY, follow=follow)
-    except FileNotFoundError:
-        return _make_directories(root_fd, path, mode, follow, _LINKS)
+    return _directory(root_fd, path, mode, follow, _LINKS)
 
 
 def file_inside(root_fd: int, path: str, *, mode: int = 0o644) -> int:
@@ -73,32 +71,24 @@ def parent_inside(root_fd: int, path: str) -> tuple[int, str]:
     return directory_inside(root_fd, head or "/"), name
 
 
-def _make_directories(root_fd: int, path: str, mode: int, follow: bool, links: int) -> int:
-    current = "/"
-    fd = open_inside(root_fd, current, os.O_PATH | os.O_DIRECTORY)
-    for name in posixpath.normpath("/" + path).strip("/").split("/"):
-        parent, current = fd, posixpath.join(current, name)
-        try:
-            fd = _step(root_fd, parent, current, mode, follow, links)
-        finally:
-            os.close(parent)
-    return fd
-
-
-def _step(root_fd: int, parent: int, path: str, mode: int, follow: bool, links: int) -> int:
-    """Open directory `path`, whose parent is open, and make it where it is missing."""
-    flags, name = os.O_PATH | os.O_DIRECTORY, posixpath.basename(path)
+def _directory(root_fd: int, path: str, mode: int, follow: bool, links: int) -> int:
     try:
-        return open_inside(root_fd, path, flags, follow=follow)
+        return open_inside(root_fd, path, _DIRECTORY, follow=follow)
     except FileNotFoundError:
-        pass
+        head, name = posixpath.split(posixpath.normpath("/" + path))
+        if not name:
+            raise
+    parent = _directory(root_fd, head, mode, follow, links)
     try:
         os.mkdir(name, mode, dir_fd=parent)
+        # Without following: what was made just now is no link, and if it is one by now, somebody
+        # swapped it.
+        return openat2(parent, name, _DIRECTORY, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS)
     except FileExistsError:  # a link to nowhere: make the directory where it points, within the root
         target = _link_target(parent, path, links if follow else 0)
-        return _make_directories(root_fd, target, mode, follow, links - 1)
-    # Without following: what was made just now is no link, and if it is one by now, somebody swapped it.
-    return openat2(parent, name, flags, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS)
+        return _directory(root_fd, target, mode, follow, links - 1)
+    finally:
+        os.close(parent)
 
 
 def _make_file(root_fd: int, path: str, mode: int, links: int) -> int:

@@ -10,6 +10,7 @@ fails is undone before the failure is raised: no process, cgroup or mount stays.
 
 from __future__ import annotations
 
+import gc
 import os
 
 from wherry.diagnostics.faults import fault_point
@@ -56,6 +57,7 @@ def warm_up() -> list[int]:
     confinement.known(frozenset())  # asks the kernel for its last capability
     if _skeleton_fd < 0:
         _skeleton_fd = skeleton.make_skeleton()
+    gc.freeze()
     return [_skeleton_fd]
 
 
@@ -251,8 +253,7 @@ def exec_process(
     started = Exec(pid, pidfd, ours)
     try:
         _set_oom_score(pid, who)
-        _converse(started, None, setup)
-        rlimits.set_rlimits(pid, limits)
+        _converse(started, None, setup, limits)
         sync.await_execve(ours)
     except BaseException:
         started.abort()
@@ -320,6 +321,7 @@ def _clone_into(setup: init.Setup, steps: Any, flags: int, pid_fd: int, cgroup_f
             namespaces.setns(pid_fd, namespaces.CLONE_NEWPID)
         pid, pidfd = clone3(flags, cgroup_fd=cgroup_fd, exit_signal=SIGCHLD)
         if pid == 0:
+            gc.disable()  # a collection would touch, and so copy, every page that holds an object
             steps(setup)
     except OSError as error:
         raise StartFailed(f"clone: {reason(error)}") from error
@@ -330,7 +332,7 @@ def _clone_into(setup: init.Setup, steps: Any, flags: int, pid_fd: int, cgroup_f
     return pid, pidfd
 
 
-def _attend(started: Started, plan: Plan, setup: init.Setup, limits: list[tuple[str, int, int, int]]) -> None:
+def _attend(started: Started, plan: Plan, setup: init.Setup, limits: list[rlimits.Limit]) -> None:
     """Do for the new process what it cannot do itself, until it is ready."""
     if plan.new_user_namespace:
         uids = idmap.mapping_text(plan.linux.get("uidMappings") or [])
@@ -338,11 +340,10 @@ def _attend(started: Started, plan: Plan, setup: init.Setup, limits: list[tuple[
         idmap.write_mappings(started.pid, uids, gids)
         started._channel.send(sync.MAPPED)
     _set_oom_score(started.pid, plan.process)
-    _converse(started, plan, setup)
-    rlimits.set_rlimits(started.pid, limits)  # not before: the steps themselves open descriptors
+    _converse(started, plan, setup, limits)
 
 
-def _converse(started: Started, plan: Plan | None, setup: init.Setup) -> None:
+def _converse(started: Started, plan: Plan | None, setup: init.Setup, limits: list[rlimits.Limit]) -> None:
     """Answer the process until it says that it is ready.
 
     Raises:
@@ -365,6 +366,9 @@ def _converse(started: Started, plan: Plan | None, setup: init.Setup) -> None:
             )
             for kind in ("prestart", "createRuntime"):
                 hooks.run_hooks(kind, plan.hooks.get(kind) or [], state)
+            channel.send(sync.GO)
+        elif tag == sync.LIMITS:
+            rlimits.set_rlimits(started.pid, limits)
             channel.send(sync.GO)
         elif tag == sync.NOTIFY:
             filters.hand_over(fd, setup, started.pid)

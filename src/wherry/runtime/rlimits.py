@@ -21,14 +21,16 @@ _NUMBERS = {
 }  # fmt: skip
 _INFINITY = 0xFFFFFFFFFFFFFFFF
 
+Limit = tuple[str, int, int, int]  # name, number, soft, hard
 
-def parse_rlimits(entries: list[dict[str, object]]) -> list[tuple[str, int, int, int]]:
-    """The limits as (name, number, soft, hard).
+
+def parse_rlimits(entries: list[dict[str, object]]) -> list[Limit]:
+    """The limits, checked.
 
     Raises:
         InvalidSpec: unknown, twice, or soft above hard.
     """
-    parsed: dict[str, tuple[str, int, int, int]] = {}
+    parsed: dict[str, Limit] = {}
     for entry in entries:
         name = str(entry.get("type") or "")
         number = _NUMBERS.get(name)
@@ -43,7 +45,7 @@ def parse_rlimits(entries: list[dict[str, object]]) -> list[tuple[str, int, int,
     return list(parsed.values())
 
 
-def set_rlimits(pid: int, limits: list[tuple[str, int, int, int]]) -> None:
+def set_rlimits(pid: int, limits: list[Limit]) -> None:
     """Set the limits of process `pid`, which waits.
 
     Raises:

@@ -9,8 +9,9 @@ One SOCK_SEQPACKET pair; a message is a tag of one byte and what belongs to it:
       │ ◀── C + descriptor ──────────── │  the master side of the terminal   (terminal only)
       │ ◀── N + descriptor ──────────── │  the listener of the seccomp filter (notify only)
       │ ── G ─────────────────────────▶ │  it is with its agent
-      │ ◀───────────────────────── R ── │  ready: all is set up but execve
-      │     limits, then             the child waits at the gate
+      │ ◀───────────────────────── L ── │  set my resource limits            (if any)
+      │ ── G ─────────────────────────▶ │  they are set
+      │ ◀───────────────────────── R ── │  ready: all is set up but execve; waits at the gate
       │ ── S ─────────────────────────▶ │  start
       │ ◀── end of file ─────────────── │  execve succeeded: it closed the child's end
 
@@ -32,7 +33,8 @@ from wherry import errors
 from wherry.files.json import dumps, loads
 from wherry.runtime.failures import START_FAILED, StartFailed, reason
 
-MAPPED, HOOKS, GO, CONSOLE, NOTIFY, READY, START, ERROR = b"M", b"H", b"G", b"C", b"N", b"R", b"S", b"E"
+MAPPED, HOOKS, CONSOLE, NOTIFY, LIMITS, GO = b"M", b"H", b"C", b"N", b"L", b"G"
+READY, START, ERROR = b"R", b"S", b"E"
 CLOSED = b""
 
 _LARGEST = 64 * 1024  # of an error report; its text is cut to fit
