@@ -105,7 +105,7 @@ def _check(profile: object) -> None:
             "use either 'architectures' or 'archMap'"
         )
     for key in ("architectures", "archMap", "syscalls", "flags"):
-        if not isinstance(profile.get(key) or [], list):
+        if not isinstance(profile.get(key, []), list | None):
             raise InvalidProfile(f"invalid seccomp profile: {key} must be a list")
     for rule in profile.get("syscalls") or []:
         _check_rule(rule)
@@ -126,7 +126,7 @@ def _check_rule(rule: object) -> None:
     for key in ("includes", "excludes"):
         conditions = rule.get(key) or {}
         if not isinstance(conditions, Mapping) or not all(
-            isinstance(conditions.get(word) or [], list) for word in ("caps", "arches")
+            isinstance(conditions.get(word), list | None) for word in ("caps", "arches")
         ):
             raise InvalidProfile(f"invalid seccomp profile: malformed {key}")
 
