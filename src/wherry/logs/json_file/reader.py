@@ -41,7 +41,7 @@ class JsonFileReader:
         self._rest = b""
         self._since_ns = 0
         self._until_ns = 0
-        self._streams: tuple[str, ...] = ()
+        self._streams: tuple[str, ...] = ("stdout", "stderr")
         self._tail_cache: tuple[bytes, tuple[int, str, dict[str, str]]] | None = None
         self.finished = False
         """Set once an entry after `until_ns` was met."""
