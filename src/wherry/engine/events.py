@@ -140,7 +140,7 @@ def matches(event: Event, filters: Filters) -> bool:
 
 def since_1_46(event: Event) -> bool:
     """Whether clients below 1.46 do not know such an event."""
-    return event["Type"] == "image" and event["Action"] == "create"
+    return bool(event["Type"] == "image" and event["Action"] == "create")
 
 
 def below_1_52(event: Event) -> Event:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from wherry.errors import Unsupported
 from wherry.files.atomic import write_atomic
-from wherry.runtime import reaper
 
 if TYPE_CHECKING:
     from wherry.engine.engine import Engine
@@ -25,6 +24,8 @@ def reaper_path(engine: Engine) -> Path:
     path = engine.config.data_root / "init" / "docker-init"
     if path in _written and path.exists():
         return path
+    from wherry.runtime import reaper  # only who asks for it pays for its assembly
+
     try:
         program = reaper.build(os.uname().machine)
     except (KeyError, ValueError) as error:

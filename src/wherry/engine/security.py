@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from wherry.api.types import HostConfig
+from wherry.core.spec import seccomp
 from wherry.engine.host import Host
 from wherry.errors import InvalidArgument
-from wherry.files import json
 
 _IPC_SYSCTLS = frozenset({
     "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall",
@@ -22,10 +22,6 @@ _IPC_SYSCTLS = frozenset({
 })  # fmt: skip
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
-_ACTIONS = frozenset({
-    "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP", "SCMP_ACT_ERRNO",
-    "SCMP_ACT_TRACE", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY",
-})  # fmt: skip
 
 
 class SecurityOptions(msgspec.Struct, kw_only=True, frozen=True):
@@ -87,12 +83,9 @@ def _option(option: str, key: str, value: str) -> dict[str, Any]:
 def _seccomp_profile(text: str) -> dict[str, Any]:
     """The profile of a client, which sends the file's content.  An empty one would allow everything."""
     try:
-        profile = json.loads(text)
-    except ValueError as error:
+        return dict(seccomp.parse_profile(text))
+    except InvalidArgument as error:
         raise InvalidArgument(f"opening seccomp profile failed: {error}") from None
-    if not isinstance(profile, dict) or profile.get("defaultAction") not in _ACTIONS:
-        raise InvalidArgument("decoding seccomp profile failed: it has no known defaultAction")
-    return profile
 
 
 def check_modes(host_config: HostConfig) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from wherry.core.spec import seccomp
@@ -197,6 +197,19 @@ def seccomp_section(
     security = inputs.security
     if security.seccomp_unconfined or (record.host_config.privileged and security.seccomp is None):
         return None
-    profile = security.seccomp or engine.config.seccomp_profile or seccomp.default_profile()
-    host = inputs.host
-    return seccomp.resolve(profile, capabilities=set(bounding), arch=host.architecture, kernel=host.kernel)
+    own = security.seccomp or engine.config.seccomp_profile
+    if own is None:
+        return _default_section(frozenset(bounding), inputs.host.architecture, inputs.host.kernel)
+    return seccomp.resolve(
+        own, capabilities=bounding, arch=inputs.host.architecture, kernel=inputs.host.kernel
+    )
+
+
+@lru_cache(maxsize=32)
+def _default_section(
+    capabilities: frozenset[str], architecture: str, kernel: tuple[int, int]
+) -> dict[str, Any]:
+    """The default profile, resolved once for each set of capabilities; not to be changed."""
+    return seccomp.resolve(
+        seccomp.default_profile(), capabilities=capabilities, arch=architecture, kernel=kernel
+    )

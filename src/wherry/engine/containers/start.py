@@ -114,7 +114,6 @@ async def _run_task(engine: Engine, container: Container) -> Task:
         stdin=record.config.open_stdin,
         stdin_once=record.config.stdin_once,
         log=_log_target(engine, container),
-        console_size=_console_size(container),
     )
     fault_point("start.spec-built")
     task = await engine.tasks.create(request)
@@ -194,8 +193,3 @@ def _log_target(engine: Engine, container: Container) -> LogTarget | None:
         max_files=count,
         attrs=log_attributes(container.record),
     )
-
-
-def _console_size(container: Container) -> tuple[int, int] | None:
-    size = container.record.host_config.console_size
-    return size if container.record.config.tty and size != (0, 0) else None
