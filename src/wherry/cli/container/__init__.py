@@ -1,0 +1,1 @@
+"""Commands on containers: one file per command."""

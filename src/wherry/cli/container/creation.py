@@ -1,0 +1,139 @@
+"""Creating a container, with the pull of its image where it is missing: for run and create."""
+
+from __future__ import annotations
+
+import os
+
+from wherry.cli.container.body import container_body
+from wherry.cli.failures import CommandFailed
+from wherry.client.failures import NotFoundResponse
+from wherry.errors import InvalidArgument
+from wherry.oci.reference import Reference
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from wherry.cli.flags import Options
+    from wherry.cli.session import Session
+
+PULL_POLICIES = ("always", "missing", "never")
+
+
+class CidFile:
+    """The file of --cidfile: made before the container, removed again when there is none.
+
+    Raises:
+        CommandFailed: it exists, or cannot be made.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._written = False
+        self._descriptor = -1
+        if not path:
+            return
+        if os.path.lexists(path):
+            raise CommandFailed(
+                f"container ID file found, make sure the other container isn't running or delete {path}"
+            )
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise CommandFailed(f"failed to create the container ID file: {error}") from None
+
+    def write(self, container_id: str) -> None:
+        """Note the container's id."""
+        if self._descriptor >= 0:
+            os.write(self._descriptor, container_id.encode())
+            self._written = True
+
+    def close(self) -> None:
+        """Close the file, and remove it when no id was written."""
+        if self._descriptor < 0:
+            return
+        os.close(self._descriptor)
+        self._descriptor = -1
+        if not self._written:
+            os.unlink(self._path)
+
+
+def prepare_body(options: Options, arguments: list[str]) -> dict[str, Any]:
+    """The body of the call, checked as far as the client can.
+
+    Raises:
+        CommandFailed: options that contradict each other.
+    """
+    body = container_body(options, arguments)
+    if options["pull"] not in PULL_POLICIES:
+        raise CommandFailed(
+            f'invalid pull option: \'{options["pull"]}\': must be one of "always", "missing" or "never"'
+        )
+    return body
+
+
+def create_container(session: Session, options: Options, body: dict[str, Any]) -> str:
+    """The id of the new container.
+
+    Raises:
+        ErrorResponse: the daemon refuses.
+        CommandFailed: the pull fails, or a bad reference.
+    """
+    reference = _reference(body["Image"])
+    cid_file = CidFile(options["cidfile"])
+    try:
+        if options["pull"] == "always" and reference is not None:
+            _pull(session, reference, options)
+        try:
+            answer = _create(session, options, body)
+        except NotFoundResponse as error:
+            missing = error.text.lower().startswith("no such image")
+            if not missing or options["pull"] != "missing" or reference is None:
+                raise
+            if not options["quiet"]:
+                session.err(f"Unable to find image '{reference.familiar()}' locally\n")
+            _pull(session, reference, options)
+            answer = _create(session, options, body)
+        for warning in answer.get("Warnings") or []:
+            session.err(f"WARNING: {warning}\n")
+        container_id: str = answer["Id"]
+        cid_file.write(container_id)
+        return container_id
+    finally:
+        cid_file.close()
+
+
+def _reference(image: str) -> Reference | None:
+    """The image as a name; None where it is an id."""
+    if image.startswith("sha256:") or _is_id(image):
+        return None
+    try:
+        return Reference.parse(image).with_default_tag()
+    except InvalidArgument as error:
+        raise CommandFailed(str(error)) from None
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
+
+
+def platform_of(options: Options) -> str:
+    """--platform, or DOCKER_DEFAULT_PLATFORM."""
+    return str(options["platform"] or os.environ.get("DOCKER_DEFAULT_PLATFORM", ""))
+
+
+def _create(session: Session, options: Options, body: dict[str, Any]) -> dict[str, Any]:
+    query = []
+    platform = platform_of(options)
+    if platform:
+        query.append(("platform", platform))
+    if options["name"]:
+        query.append(("name", options["name"]))
+    answer: dict[str, Any] = session.client.json("POST", "/containers/create", query=query, body=body)
+    return answer
+
+
+def _pull(session: Session, reference: Reference, options: Options) -> None:
+    from wherry.cli.image.transfer import pull_image
+
+    pull_image(session, reference, platform=platform_of(options), quiet=options["quiet"], to_stderr=True)
