@@ -61,10 +61,6 @@ def _become_shim(connection_fd: int, bundle: str, title: str, warm_fds: list[int
     for number in _IGNORED_BY_DEFAULT:
         _signal.signal(number, _nothing)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-    sys.path.clear()
-    sys.meta_path.clear()
-    sys.path_hooks.clear()
-    sys.path_importer_cache.clear()
     set_title("wherry-shim", title)
     fault_point("shim.forked")
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import _socket
-import gc
 import os
 import select
 import sys
@@ -17,11 +16,11 @@ import sys
 from wherry.diagnostics.faults import fault_point
 from wherry.diagnostics.logs import log
 from wherry.errors import InvalidArgument, Unavailable
-from wherry.linux import process
+from wherry.linux import cgroupfs, process
 from wherry.shim import main as shim
 from wherry.shim.server import wire_error
 from wherry.shim.title import set_title
-from wherry.spawner import protocol, warm
+from wherry.spawner import memory, protocol, warm
 from wherry.spawner.operations import OPERATIONS
 
 TYPE_CHECKING = False
@@ -37,16 +36,18 @@ def main(_arguments: list[str]) -> int:
     process.close_range(protocol.SOCKET_FD + 1, 0xFFFFFFFF)
     os.chdir("/")
     os.umask(0o022)
+    cgroupfs.layout()  # known once, and not looked for again in each child
     warm_fds = warm.launch.warm_up()
     # From here on children are reaped by the kernel: nobody here waits for them.
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
         _signal.signal(number, _signal.SIG_DFL)
     set_title("wherry-spawner", "wherry-spawner")
-    # What lives now lives for ever: collecting it would only touch the pages that children share.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    # Nothing is imported from here on, neither here nor in a child: the package on the disk may be a
+    # newer one by then, or gone.
+    for places in (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache):
+        places.clear()  # type: ignore[attr-defined]
+    memory.settle()
     Spawner(sock, warm_fds).run()
     return 0
 
