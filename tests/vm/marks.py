@@ -1,0 +1,19 @@
+"""Marks for tests that need what many hosts lack and the virtual machine of `vm.sh` has.
+
+A marked test runs wherever its need is met.  Where it is not, the test is skipped with the reason, and
+`test_in_vm.py` runs it in the virtual machine.  A module with marked tests may import only the standard
+library, pytest, hypothesis, and what `wherry` has without other packages.
+"""
+
+import pytest
+
+from wherry.linux import cgroupfs
+
+needs_cgroup_v2 = [
+    pytest.mark.vm,
+    pytest.mark.skipif(
+        cgroupfs.layout().version != 2, reason="needs cgroup v2, which this host does not mount"
+    ),
+]
+# Runs on the host, and again in the virtual machine for what differs there.
+anywhere = [pytest.mark.vm]
