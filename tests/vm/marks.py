@@ -11,9 +11,7 @@ from wherry.linux import cgroupfs
 
 needs_cgroup_v2 = [
     pytest.mark.vm,
-    pytest.mark.skipif(
-        cgroupfs.layout().version != 2, reason="needs cgroup v2, which this host does not mount"
-    ),
+    pytest.mark.skipif(cgroupfs.layout().version != 2, reason="needs cgroup v2: runs in the virtual machine"),
 ]
 # Runs on the host, and again in the virtual machine for what differs there.
 anywhere = [pytest.mark.vm]

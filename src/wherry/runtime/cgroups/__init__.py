@@ -20,6 +20,7 @@ import time
 
 from wherry.errors import Conflict, InvalidArgument, PermissionDenied, Unavailable, Unsupported
 from wherry.linux import cgroupfs
+from wherry.runtime.cgroups.resources import check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Cgroup:
             CgroupInUse: it exists and holds processes.
             LimitRefused, Unsupported, PermissionDenied: nothing of it stays.
         """
+        check(resources or {})
         cgroup = Cgroup.open(path, version=version)
         try:
             cgroup._create(resources or {})
@@ -108,12 +110,7 @@ class Cgroup:
         """
         raise NotImplementedError
 
-    def apply(self, resources: Resources) -> None:
-        """Change the limits that `resources` names, and the device rules if it has any.
-
-        Raises:
-            LimitRefused, Unsupported: those before the refused one are in force.
-        """
+    def _apply(self, resources: Resources) -> None:
         raise NotImplementedError
 
     def directories(self) -> dict[str, str]:
@@ -156,6 +153,16 @@ class Cgroup:
         raise NotImplementedError
 
     # What they share.
+
+    def apply(self, resources: Resources) -> None:
+        """Change the limits that `resources` names, and the device rules if it has any.
+
+        Raises:
+            LimitRefused, Unsupported: those before the refused one are in force.
+            InvalidArgument: not of the shape of `linux.resources`.
+        """
+        check(resources)
+        self._apply(resources)
 
     def exists(self) -> bool:
         """Whether any directory of the group is there."""

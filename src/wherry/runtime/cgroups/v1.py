@@ -65,7 +65,7 @@ class V1Cgroup(Cgroup):
                 raise CgroupInUse(self.path)  # one left by a crash is empty, and used again
             if "cpuset" in self._mounts:
                 _inherit_cpuset(self._mounts["cpuset"], self.path)
-            self.apply({**resources, "devices": resources.get("devices") or []})
+            self._apply({**resources, "devices": resources.get("devices") or []})
             fault_point("cgroup.v1-limits-set")
             self._open_tasks()
         except BaseException:
@@ -92,7 +92,7 @@ class V1Cgroup(Cgroup):
         for fd in self._tasks:
             os.write(fd, b"0")
 
-    def apply(self, resources: Resources) -> None:
+    def _apply(self, resources: Resources) -> None:
         if resources.get("unified"):
             raise InvalidArgument("unified cgroup settings need cgroup v2")
         if resources.get("memory"):

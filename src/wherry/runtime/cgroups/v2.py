@@ -72,7 +72,7 @@ class V2Cgroup(Cgroup):
             if not is_new and self.pids():
                 raise CgroupInUse(self.path)  # one left by a crash is empty, and used again
             self._enable_controllers()
-            self.apply({**resources, "devices": resources.get("devices") or []})
+            self._apply({**resources, "devices": resources.get("devices") or []})
             fault_point("cgroup.v2-limits-set")
             self.clone_fd()
         except BaseException:
@@ -107,7 +107,7 @@ class V2Cgroup(Cgroup):
     def join(self) -> None:
         cgroupfs.write(f"{self.directory}/cgroup.procs", "0")
 
-    def apply(self, resources: Resources) -> None:
+    def _apply(self, resources: Resources) -> None:
         memory = resources.get("memory") or {}
         if memory.get("checkBeforeUpdate"):
             self._check_usage(memory.get("limit") or 0)

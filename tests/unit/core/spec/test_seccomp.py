@@ -155,8 +155,7 @@ def test_nulls_are_as_good_as_nothing() -> None:
         '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_ALLOW"}]}',
         '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": "read", "action": "SCMP_ACT_ALLOW"}]}',
         '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [1], "action": "SCMP_ACT_ALLOW"}]}',
-        '{"defaultAction": "SCMP_ACT_LOG", "syscalls": [{"name": "a", "action": "SCMP_ACT_LOG", "excludes": 1'
-        "}]}",
+        '{"defaultAction": "SCMP_ACT_LOG", "syscalls": [{"name": "a", "action": "SCMP_ACT_LOG", "includes": 1}]}',  # noqa: E501
         '{"defaultAction": "SCMP_ACT_ALLOW", "archMap": {}, "flags": "x"}',
         "[" * 100000,
     ],

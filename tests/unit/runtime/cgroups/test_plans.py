@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from wherry.errors import InvalidArgument
-from wherry.runtime.cgroups import conversions, normalise_path, v1, v2
+from wherry.runtime.cgroups import conversions, normalise_path, resources, v1, v2
 
 
 def nothing(*_: str) -> bool:
@@ -184,3 +184,31 @@ def test_a_path_is_made_absolute(given: str, expected: str) -> None:
 def test_a_path_that_climbs_or_names_nothing_is_refused(given: str) -> None:
     with pytest.raises(InvalidArgument, match="invalid"):
         normalise_path(given)
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ([], "linux.resources: expected an object"),
+        ({"memory": 1}, "linux.resources.memory: expected an object"),
+        ({"memory": {"limit": "much"}}, "linux.resources.memory.limit: expected a number, found 'much'"),
+        ({"pids": {"limit": True}}, "linux.resources.pids.limit: expected a number"),
+        ({"cpu": {"cpus": 1}}, "linux.resources.cpu.cpus: expected a string"),
+        ({"devices": {}}, "linux.resources.devices: expected a list"),
+        ({"devices": ["c 1:3 rwm"]}, r"linux.resources.devices\[0\]: expected an object"),
+        ({"blockIO": {"weightDevice": [{"major": 8}]}}, r"weightDevice\[0\].minor: expected a number"),
+        ({"hugepageLimits": [{"limit": 1}]}, "pageSize: expected a string"),
+        ({"rdma": {"mlx5_1": 3}}, "linux.resources.rdma.mlx5_1: expected an object"),
+        ({"unified": []}, "linux.resources.unified: expected an object"),
+    ],
+)
+def test_a_document_of_another_shape_is_refused(document: Any, path: str) -> None:
+    with pytest.raises(InvalidArgument, match=path):
+        resources.check(document)
+
+
+def test_a_document_of_the_right_shape_is_taken() -> None:
+    resources.check(DOCUMENT)
+    resources.check(
+        {"memory": None, "devices": None, "blockIO": {"weightDevice": None}, "cpu": {"shares": None}}
+    )
