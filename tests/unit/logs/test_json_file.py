@@ -190,16 +190,11 @@ def as_go_reads(raw: bytes) -> str:
     """Every byte that is no UTF-8 as one U+FFFD."""
     text = ""
     while raw:
-        for length in (1, 2, 3, 4):
-            try:
-                text += raw[:length].decode()
-            except UnicodeDecodeError:
-                continue
-            raw = raw[length:]
-            break
-        else:
-            text += "\ufffd"
-            raw = raw[1:]
+        try:
+            return text + raw.decode()
+        except UnicodeDecodeError as error:
+            text += raw[: error.start].decode() + "\ufffd"
+            raw = raw[error.start + 1 :]
     return text
 
 
