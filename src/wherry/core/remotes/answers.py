@@ -8,7 +8,6 @@ Spec: distribution-spec, Error Codes.
 from __future__ import annotations
 
 import time
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from wherry.errors import (
@@ -149,6 +148,10 @@ def retry_after_s(response: BaseHTTPResponse) -> float | None:
     value = response.headers.get("Retry-After", "").strip()
     if value.isdigit() and len(value) < 10:
         return float(value)
+    if not value:
+        return None
+    from email.utils import parsedate_to_datetime  # only for the rare date
+
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):

@@ -1,7 +1,8 @@
 """Transport: HTTP requests of one operation, over connections that `close` ends at once.
 
-The only module that imports urllib3.  Redirects, retries, decoding and pooling across operations
-are off: the callers decide each hop.  One pool per origin keeps TLS settings to their origin.
+With `connections` the only module that imports urllib3, at the first request.  Redirects, retries,
+decoding and pooling across operations are off: the callers decide each hop.  One pool per origin
+keeps TLS settings to their origin.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from urllib.request import getproxies, proxy_bypass
 
 from wherry import __version__
 from wherry.core.remotes import RegistryOptions
@@ -210,6 +210,8 @@ def _load_certificates(context: ssl.SSLContext, directory: Path) -> None:
 
 def _proxy_of(origin: Origin) -> str | None:
     """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for `origin`; never for loopback."""
+    from urllib.request import getproxies, proxy_bypass  # brings http.client and email: only for a request
+
     if is_insecure(origin, _NOTHING_LISTED) or proxy_bypass(origin.authority):
         return None
     return getproxies().get(origin.scheme)

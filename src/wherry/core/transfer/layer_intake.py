@@ -43,6 +43,7 @@ def take_layer(content: ContentStore, file: IO[bytes], *, key: str, on_bytes: Ca
         if tar.compression in _KEPT:
             diff_id = _keep(source, tar, ingest, on_bytes)
         else:
+            source.ignore()
             diff_id = _compress(tar, ingest, on_bytes)
         found = ingest.descriptor
         fault_point("import.layer-received")
@@ -51,25 +52,26 @@ def take_layer(content: ContentStore, file: IO[bytes], *, key: str, on_bytes: Ca
 
 
 class _Recorded:
-    """A stream that hands what was read of it to `sink`, once there is one."""
+    """A stream that hands everything read of it to a sink, which is named after the first bytes."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._before = b""
-        self._sink: Callable[[bytes], object] | None = None
+        self._head = bytearray()
+        self._sink: Callable[[bytes], object] = self._head.extend
 
     def record(self, sink: Callable[[bytes], object]) -> None:
         """Hand over what was read so far, and from now on everything."""
-        sink(self._before)
+        sink(bytes(self._head))
         self._sink = sink
+
+    def ignore(self) -> None:
+        """Hand over nothing."""
+        self._sink = len
 
     def read(self, size: int = CHUNK_BYTES, /) -> bytes:
         """The next bytes; empty at the end."""
         data = self._file.read(size)
-        if self._sink is None:
-            self._before += data
-        else:
-            self._sink(data)
+        self._sink(data)
         return data
 
 
