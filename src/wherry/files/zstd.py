@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 if sys.version_info >= (3, 14):
-    from compression.zstd import ZstdCompressor, ZstdError, ZstdFile
+    from compression.zstd import ZstdCompressor, ZstdError, ZstdFile, compress
 else:
-    from backports.zstd import ZstdCompressor, ZstdError, ZstdFile
+    from backports.zstd import ZstdCompressor, ZstdError, ZstdFile, compress
 
-__all__ = ["ZstdCompressor", "ZstdError", "ZstdFile"]
+__all__ = ["ZstdCompressor", "ZstdError", "ZstdFile", "compress"]
