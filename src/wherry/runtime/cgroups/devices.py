@@ -26,24 +26,20 @@ _BITS = {"m": _MKNOD, "r": _READ, "w": _WRITE}
 _MAXIMUM = 0xFFFFFFFF
 
 
-def _allow(kind: str, major: int, minor: int, access: str) -> dict[str, Any]:
-    return {"allow": True, "type": kind, "major": major, "minor": minor, "access": access}
-
-
 # What every container may use, after all that its specification says: nodes of any kind may be made
 # (a node alone opens nothing), and these character devices opened.
-DEFAULT_RULES: tuple[dict[str, Any], ...] = (
-    _allow("c", ANY, ANY, "m"),
-    _allow("b", ANY, ANY, "m"),
-    _allow("c", 1, 3, "rwm"),  # null
-    _allow("c", 1, 5, "rwm"),  # zero
-    _allow("c", 1, 7, "rwm"),  # full
-    _allow("c", 1, 8, "rwm"),  # random
-    _allow("c", 1, 9, "rwm"),  # urandom
-    _allow("c", 5, 0, "rwm"),  # tty
-    _allow("c", 5, 2, "rwm"),  # ptmx
-    _allow("c", 136, ANY, "rwm"),  # terminals of devpts
-    _allow("c", 10, 200, "rwm"),  # net/tun
+DEFAULTS: tuple[tuple[Node, int], ...] = (
+    (("c", ANY, ANY), _MKNOD),
+    (("b", ANY, ANY), _MKNOD),
+    (("c", 1, 3), _ALL),  # null
+    (("c", 1, 5), _ALL),  # zero
+    (("c", 1, 7), _ALL),  # full
+    (("c", 1, 8), _ALL),  # random
+    (("c", 1, 9), _ALL),  # urandom
+    (("c", 5, 0), _ALL),  # tty
+    (("c", 5, 2), _ALL),  # ptmx
+    (("c", 136, ANY), _ALL),  # terminals of devpts
+    (("c", 10, 200), _ALL),  # net/tun
 )
 
 
@@ -74,11 +70,18 @@ class DeviceSet:
             self.exceptions.clear()
             return
         for kind in kinds:
-            if allow == self.allow:
-                self._remove((kind, major, minor), access)
-            else:
-                node = (kind, major, minor)
-                self.exceptions[node] = self.exceptions.get(node, 0) | access
+            self.change((kind, major, minor), access, allow=allow)
+
+    def change(self, node: Node, access: int, *, allow: bool) -> None:
+        """Allow or deny some access to a node.
+
+        Raises:
+            InvalidArgument: a hole in a wider rule.
+        """
+        if allow == self.allow:
+            self._remove(node, access)
+        else:
+            self.exceptions[node] = self.exceptions.get(node, 0) | access
 
     def _remove(self, node: Node, access: int) -> None:
         kind, major, minor = node
@@ -95,15 +98,20 @@ class DeviceSet:
             self.exceptions.pop(node, None)
 
 
+ALL_DEVICES = DeviceSet(allow=True)
+
+
 def reduce(rules: list[dict[str, Any]]) -> DeviceSet:
-    """The set that `rules`, followed by DEFAULT_RULES, leave, beginning with "deny all".
+    """The set that `rules`, followed by DEFAULTS, leave, beginning with "deny all".
 
     Raises:
         InvalidArgument: as `DeviceSet.apply`.
     """
     devices = DeviceSet()
-    for rule in (*rules, *DEFAULT_RULES):
+    for rule in rules:
         devices.apply(rule)
+    for node, access in DEFAULTS:
+        devices.change(node, access, allow=True)
     return devices
 
 

@@ -24,7 +24,7 @@ from wherry.runtime.cgroups import (
     write_lines,
 )
 from wherry.runtime.cgroups.conversions import page_size_name, pids_maximum
-from wherry.runtime.cgroups.devices import parse_list, reduce, v1_writes
+from wherry.runtime.cgroups.devices import ALL_DEVICES, parse_list, reduce, v1_writes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     Setting = tuple[str, str, str]  # controller, file, value
 
+_LEAST_SHARES, _MOST_SHARES = 2, 262144
 _FREEZE_DEADLINE_S = 2.0
 _KILL_FREEZE_S = 0.1
 # The hierarchy whose member list counts as the group's: the freezer, as it guards the kill.
@@ -65,7 +66,8 @@ class V1Cgroup(Cgroup):
                 raise CgroupInUse(self.path)  # one left by a crash is empty, and used again
             if "cpuset" in self._mounts:
                 _inherit_cpuset(self._mounts["cpuset"], self.path)
-            self._apply({**resources, "devices": resources.get("devices") or []})
+            with_devices = {**resources, "devices": resources.get("devices") or []}
+            self._apply(with_devices, is_new=all(made.values()))
             fault_point("cgroup.v1-limits-set")
             self._open_tasks()
         except BaseException:
@@ -92,14 +94,15 @@ class V1Cgroup(Cgroup):
         for fd in self._tasks:
             os.write(fd, b"0")
 
-    def _apply(self, resources: Resources) -> None:
+    def _apply(self, resources: Resources, *, is_new: bool = False) -> None:
+        # What a new group has in force is known, and need not be read.
         if resources.get("unified"):
             raise InvalidArgument("unified cgroup settings need cgroup v2")
         if resources.get("memory"):
-            self._apply_memory(resources["memory"])
+            self._apply_memory(resources["memory"], is_new=is_new)
         self._write_all(plan(resources, self._exists))
         if resources.get("devices") is not None:
-            self._apply_devices(resources["devices"])
+            self._apply_devices(resources["devices"], is_new=is_new)
 
     def _write_all(self, settings: list[Setting]) -> None:
         has_quota = any(file == "cpu.cfs_quota_us" for _, file, _ in settings)
@@ -112,18 +115,18 @@ class V1Cgroup(Cgroup):
                     raise
                 late.append((controller, file, value))  # it does not fit the old quota; the new comes next
                 continue
-            if file == "cpu.shares":
-                self._check_shares(int(value))
+            if file == "cpu.shares" and not _LEAST_SHARES <= int(value) <= _MOST_SHARES:
+                self._refuse_shares(int(value))
             elif file == "cpu.cfs_quota_us" and late:
                 self._write(*late.pop())
 
-    def _apply_memory(self, memory: dict[str, Any]) -> None:
+    def _apply_memory(self, memory: dict[str, Any], *, is_new: bool) -> None:
         limit, swap = memory.get("limit") or 0, memory.get("swap") or 0
         if limit == -1 and not swap and self._exists("memory", "memory.memsw.limit_in_bytes"):
             swap = -1  # no limit on memory means none on the sum
         writes = [("memory.limit_in_bytes", limit), ("memory.memsw.limit_in_bytes", swap)]
-        if limit and swap and (swap == -1 or self._number("memory", "memory.limit_in_bytes") < swap):
-            writes.reverse()  # growing: first the sum, which may not be below the part
+        if limit and swap and not is_new and self._grows_beyond_limit(swap):
+            writes.reverse()  # first the sum, which may never be below the part
         if memory.get("checkBeforeUpdate") and 0 < limit < self._number("memory", "memory.usage_in_bytes"):
             raise LimitRefused(f"memory limit {limit} is below what is in use")
         for file, value in writes:
@@ -131,6 +134,9 @@ class V1Cgroup(Cgroup):
                 self._write_memory(file, value)
         for controller, file, text in plan_memory(memory):
             self._write(controller, file, text)
+
+    def _grows_beyond_limit(self, swap: int) -> bool:
+        return swap == -1 or self._number("memory", "memory.limit_in_bytes") < swap
 
     def _write_memory(self, file: str, value: int) -> None:
         try:
@@ -142,19 +148,18 @@ class V1Cgroup(Cgroup):
                 f"unable to set {file} to {value} (current usage: {usage}, peak usage: {peak})"
             ) from error
 
-    def _check_shares(self, wanted: int) -> None:
+    def _refuse_shares(self, wanted: int) -> None:
         # The kernel takes any number and silently uses the nearest it can.
         given = self._number("cpu", "cpu.shares")
-        if wanted != given:
-            bound = "maximum" if wanted > given else "minimum"
-            raise LimitRefused(f"the {bound} allowed cpu-shares is {given}, not {wanted}")
+        bound = "maximum" if wanted > given else "minimum"
+        raise LimitRefused(f"the {bound} allowed cpu-shares is {given}, not {wanted}")
 
-    def _apply_devices(self, rules: list[dict[str, Any]]) -> None:
+    def _apply_devices(self, rules: list[dict[str, Any]], *, is_new: bool) -> None:
         wanted = reduce(rules)
         if "devices" not in self._mounts:
             raise Unsupported("cgroup controller devices is not mounted: devices cannot be restricted")
         directory = self._mounts["devices"] + self.path
-        present = parse_list(cgroupfs.read(f"{directory}/devices.list"))
+        present = ALL_DEVICES if is_new else parse_list(cgroupfs.read(f"{directory}/devices.list"))
         for file, lines in v1_writes(wanted, present):
             write_lines(directory, file, lines)
 
@@ -336,16 +341,23 @@ def plan_rdma(rdma: dict[str, Any]) -> list[Setting]:
 
 
 def _inherit_cpuset(mountpoint: str, path: str) -> None:
-    # A new group of v1 has no processors and takes no process until it has.
-    for file in ("cpuset.cpus", "cpuset.mems"):
-        _inherited(mountpoint, mountpoint + path, file)
+    # A new group of v1 has no processors and takes no process until it has.  The parents we make copy
+    # theirs to their children, so that this is done once and not for each container.
+    directory = mountpoint + path
+    if not cgroupfs.read(f"{directory}/cpuset.mems").strip():  # the last to be written
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            _inherited(mountpoint, directory, file)
 
 
 def _inherited(mountpoint: str, directory: str, file: str) -> str:
     value = cgroupfs.read(f"{directory}/{file}").strip()
     if not value and directory != mountpoint:
-        value = _inherited(mountpoint, os.path.dirname(directory), file)
+        parent = os.path.dirname(directory)
+        is_ours = parent != mountpoint and not cgroupfs.read(f"{parent}/{file}").strip()
+        value = _inherited(mountpoint, parent, file)
         write_limit(directory, file, value)
+        if is_ours:
+            write_limit(parent, "cgroup.clone_children", "1")
     return value
 
 

@@ -94,11 +94,20 @@ class V2Cgroup(Cgroup):
             directory = f"{directory}/{part}"
 
     def clone_fd(self, *, beside: int | None = None) -> int:
-        directory = self.directory if beside is None else self._directory_of(beside)
-        if directory not in self._descriptors:
-            flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-            self._descriptors[directory] = os.open(directory, flags)
-        return self._descriptors[directory]
+        if beside is not None:
+            # Opened anew each time: the container may have removed and made its group again.
+            self._close("beside")
+            return self._open("beside", self._directory_of(beside))
+        return self._descriptors.get("top") or self._open("top", self.directory)
+
+    def _open(self, name: str, directory: str) -> int:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        fd = self._descriptors[name] = os.open(directory, flags)
+        return fd
+
+    def _close(self, name: str) -> None:
+        if name in self._descriptors:
+            os.close(self._descriptors.pop(name))
 
     def _directory_of(self, pid: int) -> str:
         path = cgroupfs.parse_proc_cgroup(cgroupfs.read(f"/proc/{pid}/cgroup")).get("", "")
@@ -195,8 +204,8 @@ class V2Cgroup(Cgroup):
         return int(dict(line.split() for line in text.splitlines()).get("oom_kill", "0"))
 
     def close(self) -> None:
-        while self._descriptors:
-            os.close(self._descriptors.popitem()[1])
+        for name in list(self._descriptors):
+            self._close(name)
 
     def _process_directory(self) -> str:
         return self.directory

@@ -365,6 +365,45 @@ def test_joining_needs_no_paths_and_no_rights_on_v1_nor_a_path_on_v2(make: Calla
     assert run_forked(join_without_rights, cgroup_fd=cgroup.clone_fd()) == "joined"
 
 
+@pytest.mark.skipif(VERSION != 2, reason="needs cgroup v2: runs in the virtual machine")
+def test_a_later_process_is_born_beside_those_that_moved_down(make: Callable[..., Cgroup]) -> None:
+    cgroup = make(DOCKER)
+    top = cgroup.directories()[""]
+
+    def move_down() -> None:
+        os.mkdir(f"{top}/init.scope")
+        cgroupfs.write(f"{top}/init.scope/cgroup.procs", "0")
+        cgroupfs.write(f"{top}/cgroup.subtree_control", "+pids")  # now the top takes no process any more
+        signal.pause()
+
+    pid, pidfd = start(cgroup, move_down)
+    wait(lambda: "pids" in cgroupfs.read(f"{top}/cgroup.subtree_control"))
+
+    with pytest.raises(OSError, match="busy"):
+        run_forked(os.getpid, cgroup_fd=cgroup.clone_fd())
+    for _ in range(2):
+        path = run_forked(lambda: cgroupfs.read("/proc/self/cgroup"), cgroup_fd=cgroup.clone_fd(beside=pid))
+        assert path == f"0::{cgroup.path}/init.scope\n"
+    end(pidfd)
+
+
+@pytest.mark.skipif(VERSION != 1, reason="needs cgroup v1")
+@pytest.mark.parametrize("torn", ["cpuset.cpus", "cpuset.mems", None])
+def test_processors_come_down_from_the_root_even_after_a_crash(
+    make: Callable[..., Cgroup], torn: str | None
+) -> None:
+    mountpoint = cgroupfs.layout().mounts["cpuset"]
+    parent = f"{mountpoint}/wherry-test-{os.getpid()}"
+    os.mkdir(parent)
+    if torn:  # only this one had been written
+        cgroupfs.write(f"{parent}/{torn}", cgroupfs.read(f"{mountpoint}/{torn}").strip())
+
+    for name in ("first", "second"):
+        assert inside(make(DOCKER, name=name), os.getpid)
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            assert cgroupfs.read(f"{parent}/{name}/{file}") == cgroupfs.read(f"{mountpoint}/{file}")
+
+
 def test_a_group_in_use_is_not_taken_over(sleeper: tuple[Cgroup, int, int]) -> None:
     with pytest.raises(CgroupInUse, match="holds processes"):
         Cgroup.create(sleeper[0].path, DOCKER)
