@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 
 from wherry.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, WherryError
@@ -54,7 +53,11 @@ def reason(error: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
-def start_failed(what: str, error: OSError) -> StartFailed:
-    """The failure of step `what`, which the kernel refused."""
-    code = COMMAND_NOT_FOUND if error.errno == errno.ENOENT else START_FAILED
-    return StartFailed(f"{what}: {reason(error)}", exit_code=code)
+def explain(error: OSError) -> str:
+    """The call that failed, what the kernel said and, where it said more, that too.
+
+    `fsconfig: invalid argument (tmpfs: Bad value for 'size')`
+    """
+    if error.errno is None or error.strerror is None:
+        return str(error)
+    return error.strerror.replace(os.strerror(error.errno), reason(error), 1)

@@ -13,7 +13,7 @@ import posixpath
 
 from wherry.linux import mount as m
 from wherry.runtime import cgroup_mounts, inside
-from wherry.runtime.failures import StartFailed, reason
+from wherry.runtime.failures import StartFailed, explain, reason
 from wherry.runtime.filesystem import (
     attach,
     change_mount,
@@ -138,8 +138,7 @@ def _open_tree(mount: Mount, bundle: str, default: tuple[int, bool]) -> int:
         return fd
     except OSError as error:
         code = 127 if isinstance(error, FileNotFoundError) else 128
-        cause = f"{str(error.strerror).partition(':')[0]}: {reason(error)}"
-        raise mount_failed(source, mount.destination, cause, exit_code=code) from error
+        raise mount_failed(source, mount.destination, explain(error), exit_code=code) from error
 
 
 class Tree:
@@ -164,6 +163,7 @@ def mount_all(plan: Plan, sources: Sources, tree: Tree) -> None:
     """
     for index, mount in enumerate(plan.mounts):
         fd = sources.trees.get(index, -1)
+        _refuse_inside_proc(mount)
         try:
             if mount.type in ("cgroup", "cgroup2") and not mount.options.bind:
                 cgroup_mounts.mount_cgroups(plan, mount, sources, tree)
@@ -174,9 +174,7 @@ def mount_all(plan: Plan, sources: Sources, tree: Tree) -> None:
             else:
                 _mount_by_path(mount, tree)
         except OSError as error:
-            call = f"{error.strerror}".partition(":")[0]
-            cause = f"{call}: {reason(error)}" if ": " in f"{error.strerror}" else reason(error)
-            raise mount_failed(mount.source, mount.destination, cause) from error
+            raise mount_failed(mount.source, mount.destination, explain(error)) from error
 
 
 def _mount_namespaced(plan: Plan, mount: Mount, tree: Tree) -> None:
@@ -185,6 +183,8 @@ def _mount_namespaced(plan: Plan, mount: Mount, tree: Tree) -> None:
     kernel = mount.type in ("proc", "sysfs")
     target = _target_directory(mount, tree, follow=not kernel)
     try:
+        if not kernel:
+            _refuse_over_proc(mount, -1, target, tree)
         options = mount.options
         data = list(options.data)
         late = options.read_only and mount.type == "tmpfs"
@@ -254,18 +254,27 @@ def _target_directory(mount: Mount, tree: Tree, *, follow: bool = True) -> int:
     return target
 
 
-def _refuse_over_proc(mount: Mount, source_fd: int, target_fd: int, tree: Tree) -> None:
-    """Refuse to hide parts of procfs, whatever links the destination leads through (CVE-2019-19921)."""
+def _refuse_inside_proc(mount: Mount) -> None:
+    """Refuse to hide parts of procfs: what reads them would believe the image (CVE-2019-19921)."""
     path = posixpath.normpath(mount.destination)
-    if path in _OVER_PROC:
-        return
+    if path.startswith("/proc/") and path not in _OVER_PROC:
+        raise _inside_proc(mount)
+
+
+def _refuse_over_proc(mount: Mount, source_fd: int, target_fd: int, tree: Tree) -> None:
+    """The same for where the destination really leads, whatever links are in it."""
+    path = posixpath.normpath(mount.destination)
     if path == "/proc":
         if source_fd < 0 or os.fstat(source_fd).st_dev not in _procfs_devices(tree):
             text = f'"{mount.destination}" cannot be mounted because it is not of type proc'
             raise mount_failed(mount.source, mount.destination, text)
-    elif path.startswith("/proc/") or os.fstat(target_fd).st_dev == tree.proc_device:
-        text = f'"{mount.destination}" cannot be mounted because it is inside /proc'
-        raise mount_failed(mount.source, mount.destination, text)
+    elif path not in _OVER_PROC and os.fstat(target_fd).st_dev == tree.proc_device:
+        raise _inside_proc(mount)
+
+
+def _inside_proc(mount: Mount) -> StartFailed:
+    text = f'"{mount.destination}" cannot be mounted because it is inside /proc'
+    return mount_failed(mount.source, mount.destination, text)
 
 
 def _procfs_devices(tree: Tree) -> tuple[int, ...]:

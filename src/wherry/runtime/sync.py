@@ -31,7 +31,7 @@ import os
 
 from wherry import errors
 from wherry.files.json import dumps, loads
-from wherry.runtime.failures import START_FAILED, StartFailed, reason
+from wherry.runtime.failures import START_FAILED, StartFailed, explain
 
 MAPPED, HOOKS, CONSOLE, NOTIFY, LIMITS, GO = b"M", b"H", b"C", b"N", b"L", b"G"
 READY, START, ERROR = b"R", b"S", b"E"
@@ -114,10 +114,7 @@ def encode_failure(error: BaseException) -> bytes:
     """`error` as the payload of an E message."""
     message = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.errno is not None:
-        # The text of `linux` names the call: "move_mount: Invalid argument".
-        call = str(error.strerror).partition(":")[0] if ": " in str(error.strerror) else ""
-        place = f" {error.filename}" if error.filename else ""
-        message = f"{call}{place}: {reason(error)}" if call else f"{reason(error)}{place}"
+        message = explain(error) + (f": {error.filename}" if error.filename else "")
     wire: dict[str, object] = dict(errors.to_wire(error))
     wire["message"] = message[: _LARGEST // 8]
     wire["exit_code"] = getattr(error, "exit_code", START_FAILED)

@@ -58,6 +58,7 @@ def run(options: Options, arguments: list[str]) -> int:
         raise
     if options["detach"]:
         return 0
+    foreground.forward_signals(started.pidfd)
     return foreground.attend(started.pidfd, started.console_fd)
 
 

@@ -20,8 +20,7 @@ _CHUNK = 64 * 1024
 
 
 def attend(pidfd: int, console_fd: int) -> int:
-    """Forward signals, and the terminal where there is one, until the process ends; its exit code."""
-    _forward_signals(pidfd)
+    """Copy between our terminal and the process's, if it has one, until it ends; its exit code."""
     mode = _take_own_terminal(console_fd) if console_fd >= 0 else None
     try:
         _pump(pidfd, console_fd)
@@ -33,7 +32,9 @@ def attend(pidfd: int, console_fd: int) -> int:
     return 128 - code if code < 0 else code
 
 
-def _forward_signals(pidfd: int) -> None:
+def forward_signals(pidfd: int) -> None:
+    """From now on pass on what is sent to us; before the process starts, so that nothing is missed."""
+
     def forward(number: int, _: object) -> None:
         try:
             pidfd_send_signal(pidfd, number)

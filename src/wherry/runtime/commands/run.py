@@ -29,6 +29,8 @@ def run(options: Options, arguments: list[str]) -> int:
     if socket and not (terminal and detach):
         raise InvalidArgument("cannot use console socket if the runtime will not detach or allocate tty")
     init = bundle.create(options, container_id, directory, spec, gate=False)
+    if not detach:
+        foreground.forward_signals(init.pidfd)
     try:
         init.start()
     except StartFailed as error:
