@@ -41,6 +41,8 @@ class ImageConfig(Value):
     document: dict[str, Any]
 
     def __init__(self, document: dict[str, Any]) -> None:
+        if document.get("rootfs") is None:
+            raise InvalidDocument("invalid image config: no rootfs")
         rootfs = object_field(document, "rootfs", WHAT)
         if text_field(rootfs, "type", WHAT, default="layers") != "layers":
             raise InvalidDocument("invalid image config: rootfs.type: expected layers")

@@ -205,6 +205,7 @@ class TestConfig:
             {"rootfs": {"diff_ids": ["sha256:x"]}},
             {"rootfs": {"diff_ids": [None]}},
             {"rootfs": []},
+            {"rootfs": None},
             {"os": 1},
             {"config": []},
             {"config": {"Env": "A=b"}},

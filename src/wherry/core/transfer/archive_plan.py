@@ -19,7 +19,7 @@ from wherry.files import json
 from wherry.oci import media_types
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import digest_of
-from wherry.oci.documents import DOCUMENT_LIMIT_BYTES, kind_of, parse_value
+from wherry.oci.documents import DOCUMENT_LIMIT_BYTES, kind_of, list_field, parse_value, text_field
 from wherry.oci.image_config import ImageConfig
 from wherry.oci.layout import IMAGE_NAME, INDEX_FILE, LAYOUT_FILE, REF_NAME, check_layout
 from wherry.oci.manifest import Index, Manifest
@@ -91,14 +91,12 @@ def _items(spooled: Spooled) -> list[_Item]:
 def _item(entry: Any, spooled: Spooled) -> _Item:
     if not isinstance(entry, dict):
         raise InvalidArchive(f"invalid {MANIFEST_FILE}: expected an object, found {kind_of(entry)}")
-    config, layers, tags = entry.get("Config"), entry.get("Layers") or [], entry.get("RepoTags") or []
-    for name, value in (("Layers", layers), ("RepoTags", tags)):
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise InvalidArchive(f"invalid {MANIFEST_FILE}: {name}: expected strings")
-    if not isinstance(config, str):
-        raise InvalidArchive(f"invalid {MANIFEST_FILE}: Config: expected a string, found {kind_of(config)}")
+    layers = list_field(entry, "Layers", MANIFEST_FILE, limit=ITEM_LIMIT)
+    tags = list_field(entry, "RepoTags", MANIFEST_FILE, limit=ITEM_LIMIT)
+    if not all(isinstance(item, str) for item in [*layers, *tags]):
+        raise InvalidArchive(f"invalid {MANIFEST_FILE}: Layers and RepoTags: expected strings")
     return _Item(
-        config=spooled.find(config),
+        config=spooled.find(text_field(entry, "Config", MANIFEST_FILE)),
         names=tuple(_name(tag) for tag in tags),
         layers=tuple(spooled.find(layer) for layer in layers),
     )
