@@ -80,7 +80,7 @@ def inspect(session: Session, names: Sequence[str], form: str, fetch: Callable[[
     if form in ("", "json"):
         _print_documents(session, documents, form)
     else:
-        session.out("".join(document + "\n" for document in documents))
+        session.out("".join(document + "\n" for document in documents) or "\n")
     if failures:
         session.err("\n".join(failures) + "\n")
     return FAILED if failures else 0
@@ -88,7 +88,7 @@ def inspect(session: Session, names: Sequence[str], form: str, fetch: Callable[[
 
 def _print_documents(session: Session, documents: list[str], form: str) -> None:
     if form == "json":
-        session.out("[" + ",".join(documents) + "]\n")
+        session.out(indent("[" + ",".join(documents) + "]", None) + "\n")
     elif documents:
         session.out(indent("[" + ",".join(documents) + "]", "    ") + "\n")
     else:
@@ -129,8 +129,10 @@ def _complete(document: object) -> object:
     return document
 
 
-def indent(document: str, step: str) -> str:
-    """JSON with Go's indentation, every token as it was written."""
+def indent(document: str, step: str | None) -> str:
+    """JSON with Go's indentation, or on one line without `step`; every token as it was written."""
+    newline, colon = ("", ":") if step is None else ("\n", ": ")
+    step = step or ""
     out: list[str] = []
     depth, position, size = 0, 0, len(document)
     while position < size:
@@ -150,14 +152,14 @@ def indent(document: str, step: str) -> str:
                 position = closing
             else:
                 depth += 1
-                out.append(c + "\n" + step * depth)
+                out.append(c + newline + step * depth)
         elif c in "}]":
             depth -= 1
-            out.append("\n" + step * depth + c)
+            out.append(newline + step * depth + c)
         elif c == ",":
-            out.append(",\n" + step * depth)
+            out.append("," + newline + step * depth)
         elif c == ":":
-            out.append(": ")
+            out.append(colon)
         elif c not in " \t\r\n":
             out.append(c)
         position += 1

@@ -123,7 +123,7 @@ def _dispatch(session: Session, words: list[str]) -> int:
         session.err(f"{PROGRAM}: unknown command: {path}\n\nRun '{PROGRAM} --help' for more information\n")
         return FAILED
     if not rest or rest[0] in ("--help", "-h"):
-        return _group_help(session, name)
+        return _group_help(session, name, asked=bool(rest))
     found = commands.find(name, rest[0])
     if found is None:
         return _unknown_member(session, name, rest[0])
@@ -222,10 +222,10 @@ def _program_help(session: Session, wanted: HelpWanted | None = None) -> int:
     return 0
 
 
-def _group_help(session: Session, group: str) -> int:
+def _group_help(session: Session, group: str, *, asked: bool) -> int:
     from wherry.cli.help import group_help
 
-    session.out(group_help(group))
+    (session.out if asked else session.err)(group_help(group))
     return 0
 
 

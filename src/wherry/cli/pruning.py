@@ -21,10 +21,10 @@ FILTER_FLAG = Flag("filter", "filter", 'Remove only what meets the condition (e.
 
 
 def confirm(session: Session, warning: str) -> None:
-    """Ask; only an answer that begins with `y` goes on.
+    """Ask; only `y` goes on.
 
     Raises:
-        CommandFailed: anything else.
+        CommandFailed: without a message and with exit code 0, for any other answer.
     """
     session.out(f"WARNING! {warning}\nAre you sure you want to continue? [y/N] ")
     answer = b""
@@ -34,14 +34,7 @@ def confirm(session: Session, warning: str) -> None:
             break
         answer += byte
     if answer.strip().lower() not in (b"y", b"yes"):
-        raise CommandFailed(f"{_noun(warning)} prune has been cancelled")
-
-
-def _noun(warning: str) -> str:
-    for noun in ("container", "image", "volume", "network"):
-        if f"{noun}s" in warning.partition("\n")[0]:
-            return noun
-    return "system"
+        raise CommandFailed("", 0)
 
 
 def prune_query(session: Session, pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from wherry.cli.failures import CommandFailed
 from wherry.cli.tables import align
+from wherry.files import json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,9 +65,10 @@ class Record:
             raise Failure(f"wrong number of args for {name}: want 0 got {len(given)}")
         raise Failure(f"can't evaluate field {name} in type {self.type_name}")
 
-    def as_json(self) -> dict[str, object]:
-        """All fields, sorted by name."""
-        return {name: self.FIELDS[name][1](self) for name in sorted(self.FIELDS)}
+    def as_json(self) -> str:
+        """All fields, sorted by name, with Go's escapes of what HTML would take for markup."""
+        text = json.dumps({name: self.FIELDS[name][1](self) for name in sorted(self.FIELDS)})
+        return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 
 
 class _Titles:
@@ -86,6 +88,9 @@ class _Titles:
 
         return NO_VALUE
 
+    def __str__(self) -> str:
+        return ""
+
 
 def print_records(
     session: Session,
@@ -95,43 +100,49 @@ def print_records(
     columns: Sequence[str],
     *,
     fields: Fields | None = None,
+    blame: tuple[str, str] = ("template parsing error", "template parsing error"),
 ) -> None:
     """Print `records` in the format `form`; `columns` are those of the plain table.
+
+    `blame` begins the message about a template that does not parse, and one that does not fit.
 
     Raises:
         CommandFailed: the template is wrong.
     """
     fields = kind.FIELDS if fields is None else fields
-    form = form.strip()
     if form in ("", "table"):
         lines = ["\t".join(fields[name][0] for name in columns)]
         lines += ["\t".join(str(fields[name][1](record)) for name in columns) for record in records]
         session.out(align("\n".join(lines) + "\n"))
         return
-    template = form.removeprefix("table").strip() if is_table(form) else form
+    template = (form.removeprefix("table") if is_table(form) else form).strip(" ")
     if template == "json":
         template = "{{json .}}"
-    text = _render(template.replace(r"\t", "\t").replace(r"\n", "\n"), records, fields, table=is_table(form))
+    text = _render(
+        template.replace(r"\t", "\t").replace(r"\n", "\n"), records, fields, table=is_table(form), blame=blame
+    )
     if text:
         session.out(align(text) if is_table(form) else text)
 
 
 def is_table(form: str) -> bool:
     """Whether a format asks for columns with a head line."""
-    return form == "table" or form.startswith(("table ", r"table\t", "table{{"))
+    return form.startswith("table")
 
 
-def _render(source: str, records: Iterable[Record], fields: Fields, *, table: bool) -> str:
+def _render(
+    source: str, records: Iterable[Record], fields: Fields, *, table: bool, blame: tuple[str, str]
+) -> str:
     from wherry.cli.gotemplate import ExecutionFailed, ParseFailed, Template
 
     try:
         template = Template(source)
     except ParseFailed as error:
-        raise CommandFailed(f"failed to parse template: {error}") from None
+        raise CommandFailed(f"{blame[0]}: {error}") from None
     try:
         lines = [template.render(record) + "\n" for record in records]
         if table:
             lines.insert(0, template.render_header(_Titles(fields)) + "\n")
     except ExecutionFailed as error:
-        raise CommandFailed(f"failed to execute template: {error}") from None
+        raise CommandFailed(f"{blame[1]}: {error}") from None
     return "".join(lines)

@@ -6,8 +6,6 @@ run of consecutive lines that all have it, so a line with fewer cells ends the c
 
 from __future__ import annotations
 
-import sys
-
 MINIMUM_WIDTH = 10
 PADDING = 3
 
@@ -20,7 +18,9 @@ def align(text: str, *, minimum: int = MINIMUM_WIDTH, padding: int = PADDING) ->
     _measure(lines, widths, 0, len(lines), 0, minimum, padding)
     shown = []
     for cells, columns in zip(lines, widths, strict=True):
-        padded = [cell + " " * (width - len(cell)) for cell, width in zip(cells, columns, strict=False)]
+        padded = [
+            cell + " " * (width - display_width(cell)) for cell, width in zip(cells, columns, strict=False)
+        ]
         shown.append("".join(padded) + cells[-1])
     return "\n".join(shown) + ("\n" if ended else "")
 
@@ -43,7 +43,7 @@ def _measure(
         end = row
         while end < last and column < len(lines[end]) - 1:
             end += 1
-        width = max(minimum, *(len(lines[i][column]) + padding for i in range(row, end)))
+        width = max(minimum, *(display_width(lines[i][column]) + padding for i in range(row, end)))
         for i in range(row, end):
             widths[i].append(width)
         _measure(lines, widths, row, end, column + 1, minimum, padding)
@@ -75,5 +75,6 @@ def ellipsis(text: str, limit: int) -> str:
 
 
 def truncate_id(name: str) -> str:
-    """The 12 characters of a digest or an id that are shown."""
-    return sys.intern(name.partition(":")[2] or name)[:12] if name.startswith("sha256:") else name[:12]
+    """The 12 characters of a digest or an id that are shown: those behind the algorithm."""
+    head, colon, rest = name.partition(":")
+    return (rest if colon else head)[:12]

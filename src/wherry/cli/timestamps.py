@@ -107,4 +107,4 @@ def _parse_partial(text: str) -> int:
         moment = int(time.mktime((*wall[:8], -1)))
         return moment * SECOND_NS + int((fraction + "000000000")[:9])
     except (ValueError, OverflowError):
-        raise ValueError(f'invalid value "{text}": parsing time "{text}" failed') from None
+        raise ValueError(f'failed to parse value as time or duration: "{text}"') from None

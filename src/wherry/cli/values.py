@@ -85,18 +85,24 @@ def parse_swap(text: str) -> int:
 
 
 def parse_cpus(text: str) -> int:
-    """A decimal count of CPUs in billionths.
+    """A count of CPUs, decimal or a fraction, in billionths.
 
     Raises:
-        ValueError: no decimal number, or finer than a billionth.
+        ValueError: no such number, or finer than a billionth.
     """
-    whole, _, fraction = text.removeprefix("+").removeprefix("-").partition(".")
-    digits = (whole + fraction).replace("/", "")
-    if not digits or not _DIGITS.issuperset(digits):
+    unsigned = text.removeprefix("+").removeprefix("-")
+    above, slash, below = unsigned.partition("/")
+    whole, _, fraction = above.partition(".")
+    digits = whole + fraction
+    plain = (
+        bool(digits) and _DIGITS.issuperset(digits) and (not slash or (below.isdecimal() and not fraction))
+    )
+    divisor = int(below) if slash and plain else 1
+    if not plain or not divisor:
         raise ValueError(f"failed to parse {text} as a rational number")
-    if len(fraction.rstrip("0")) > 9:
+    nano, rest = divmod(int(digits) * 1_000_000_000, 10 ** len(fraction) * divisor)
+    if rest:
         raise ValueError("value is too precise")
-    nano = int(whole or "0") * 1_000_000_000 + int((fraction + "000000000")[:9])
     return -nano if text.startswith("-") else nano
 
 

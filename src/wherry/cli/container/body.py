@@ -27,8 +27,6 @@ _HOST_PLAIN = {
     "BlkioDeviceWriteIOps": "device-write-iops",
     "BlkioWeight": "blkio-weight",
     "BlkioWeightDevice": "blkio-weight-device",
-    "CapAdd": "cap-add",
-    "CapDrop": "cap-drop",
     "CgroupParent": "cgroup-parent",
     "CgroupnsMode": "cgroupns",
     "ContainerIDFile": "cidfile",
@@ -65,7 +63,6 @@ _HOST_PLAIN = {
     "Runtime": "runtime",
     "ShmSize": "shm-size",
     "UTSMode": "uts",
-    "Ulimits": "ulimit",
     "UsernsMode": "userns",
     "VolumeDriver": "volume-driver",
     "VolumesFrom": "volumes-from",
@@ -74,7 +71,6 @@ _HOST_PLAIN = {
 _CONFIG_PLAIN = {
     "Domainname": "domainname",
     "Hostname": "hostname",
-    "MacAddress": "mac-address",
     "OpenStdin": "interactive",
     "StopSignal": "stop-signal",
     "Tty": "tty",
@@ -148,6 +144,11 @@ def _host_config(options: Options, config: Json) -> Json:
     for member, flag in (("Annotations", "annotation"), ("Sysctls", "sysctl")):
         if options[flag]:
             host[member] = dict(options[flag])
+    for member, flag in (("CapAdd", "cap-add"), ("CapDrop", "cap-drop")):
+        if options[flag]:
+            host[member] = sorted({_capability(name) for name in options[flag]})
+    if options["ulimit"]:
+        host["Ulimits"] = sorted(options["ulimit"], key=lambda limit: str(limit["Name"]))
     if options["tmpfs"]:
         host["Tmpfs"] = {path: rest for path, _, rest in (spec.partition(":") for spec in options["tmpfs"])}
     host["NetworkMode"] = options["network"][0]["Target"] if options["network"] else "default"
@@ -235,8 +236,6 @@ def _volumes(specs: list[str]) -> tuple[list[str], dict[str, Json]]:
             raise CommandFailed(f"invalid spec: {spec}: empty section between colons")
         if source.startswith("."):
             source = os.path.abspath(source)
-        elif source == "~" or source.startswith("~/"):
-            source = os.path.expanduser(source)
         binds.append(f"{source}:{rest}")
     return binds, anonymous
 
@@ -274,6 +273,11 @@ def _device(text: str) -> Json:
     if not target.startswith("/"):
         raise CommandFailed(f"{target} is not an absolute path")
     return {"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": access}
+
+
+def _capability(name: str) -> str:
+    name = name.strip().upper()
+    return name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"
 
 
 def _is_access(text: str) -> bool:
@@ -409,7 +413,7 @@ def _endpoints(options: Options, host: Json) -> dict[str, Json]:
     for network in networks:
         target = network["Target"]
         if target in endpoints:
-            raise CommandFailed(f'conflicting options: cannot specify the same network "{target}" twice')
+            raise CommandFailed(f'network "{target}" is specified multiple times')
         if network["Aliases"] and not _is_user_defined(target):
             raise CommandFailed("network-scoped aliases are only supported for user-defined networks")
         if target == "host" or _of_container(target):

@@ -225,8 +225,7 @@ def _gpu_count(text: str) -> int:
         return int(text)
     except ValueError:
         raise ValueError(
-            f'invalid count ({text}): value must be either "all" or an integer: '
-            f"strconv.Atoi: parsing {quoted(text)}: invalid syntax"
+            f'invalid count ({text}): value must be either "all" or an integer: invalid syntax'
         ) from None
 
 
@@ -241,7 +240,7 @@ def parse_mac_address(text: str) -> str:
 def parse_network(text: str) -> dict[str, Any]:
     """A network's name, or CSV of `name=…` and the settings of its endpoint."""
     network: dict[str, Any] = {"Target": text, "Aliases": [], "LinkLocalIPs": [], "DriverOpts": {}}
-    if "=" not in text:
+    if not any(_ends_in_word(before) and after[:1].isalnum() for before, after in _around_equals(text)):
         return network
     from wherry.cli.csv import read_record
 
@@ -255,6 +254,16 @@ def parse_network(text: str) -> dict[str, Any]:
     if not network["Target"]:
         raise ValueError("network name/id is not specified")
     return network
+
+
+def _around_equals(text: str) -> list[tuple[str, str]]:
+    """What stands before and behind each equals sign."""
+    parts = text.split("=")
+    return [(parts[place], parts[place + 1]) for place in range(len(parts) - 1)]
+
+
+def _ends_in_word(text: str) -> bool:
+    return text[-1:].isalnum() or text[-1:] == "_"
 
 
 def _set_network_field(network: dict[str, Any], key: str, value: str) -> None:
@@ -279,8 +288,6 @@ def _set_network_field(network: dict[str, Any], key: str, value: str) -> None:
         try:
             network["GwPriority"] = int(value)
         except ValueError:
-            raise ValueError(
-                f"invalid gw-priority ({value}): strconv.Atoi: parsing {quoted(value)}: invalid syntax"
-            ) from None
+            raise ValueError(f"invalid gw-priority ({value}): invalid syntax") from None
     else:
         raise ValueError(f"invalid field key {key}")

@@ -25,6 +25,7 @@ COMMAND = Command(
     ),
     maximum=0,
 )
+_BLAME = ("failed to parse template", "failed to execute template")
 _RAW = (
     "container_id: {{.ID}}\\nimage: {{.Image}}\\ncommand: {{.Command}}\\ncreated_at: {{.CreatedAt}}\\n"
     "state: {{- pad .State 1 0}}\\nstatus: {{- pad .Status 1 0}}\\nnames: {{.Names}}\\n"
@@ -49,10 +50,13 @@ def run(session: Session, options: Options, _arguments: list[str]) -> int:
     now = time.time()
     records = [ContainerRecord(data, whole=options["no-trunc"], now=now) for data in containers]
     columns = (*COLUMNS, "Size") if options["size"] else COLUMNS
+    if options["quiet"] and form not in ("", "table", "raw"):
+        session.err("WARNING: Ignoring custom format, because both --format and --quiet are set.\n")
+        form = ""
     if options["quiet"] and form in ("", "table"):
         session.out("".join(record.short_id() + "\n" for record in records))
         return 0
     if form == "raw":
         form = "container_id: {{.ID}}" if options["quiet"] else _RAW + ("size: {{.Size}}\\n" if size else "")
-    print_records(session, ContainerRecord, records, form, columns)
+    print_records(session, ContainerRecord, records, form, columns, blame=_BLAME)
     return 0

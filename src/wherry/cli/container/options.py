@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry.cli.flags import Flag
+from wherry.cli.flags import CONTENT_TRUST_FLAG, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ CREATE_FLAGS = (
     Flag("device-read-iops", "list", "Limit reads per second from a device", parse=_IOPS, shown="[]"),
     Flag("device-write-bps", "list", "Limit bytes per second written to a device", parse=_BPS, shown="[]"),
     Flag("device-write-iops", "list", "Limit writes per second to a device", parse=_IOPS, shown="[]"),
-    Flag("disable-content-trust", "bool", "Skip image verification", default=True),
+    CONTENT_TRUST_FLAG,
     Flag("dns", "list", "Set custom DNS servers", parse=_ADDRESS),
     Flag("dns-opt", "list", "Set DNS options", hidden=True, target="dns-option"),
     Flag("dns-option", "list", "Set DNS options"),

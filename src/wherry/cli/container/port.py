@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry.cli.commands import Command
 from wherry.cli.failures import CommandFailed
-from wherry.cli.flags import Options
+from wherry.cli.flags import Options, quoted
 from wherry.cli.session import Session
 
 TYPE_CHECKING = False
@@ -27,11 +27,13 @@ def run(session: Session, _options: Options, arguments: list[str]) -> int:
         return 0
     port, _, protocol = arguments[1].partition("/")
     if not port.isdecimal() or int(port) > 65535:
-        raise CommandFailed(f"Error: invalid port ({port}): invalid syntax")
+        raise CommandFailed(
+            f"invalid port ({port}): strconv.ParseUint: parsing {quoted(port)}: invalid syntax"
+        )
     wanted = f"{port}/{protocol or 'tcp'}"
     bindings = ports.get(wanted)
     if not bindings:
-        raise CommandFailed(f"Error: No public port '{wanted}' published for {name}")
+        raise CommandFailed(f"no public port '{wanted}' published for {name}")
     session.out("".join(f"{line}\n" for line in sorted((_address(b) for b in bindings), key=natural_key)))
     return 0
 

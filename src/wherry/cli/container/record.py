@@ -107,7 +107,7 @@ class ContainerRecord(Record):
     def platform(self) -> object:
         platform = (self._data.get("ImageManifestDescriptor") or {}).get("platform")
         if not platform:
-            return ""
+            return None
         parts = [platform.get("os", ""), platform.get("architecture", ""), platform.get("variant", "")]
         return "/".join(part for part in parts if part)
 
@@ -155,7 +155,7 @@ def displayable_ports(ports: list[Json]) -> str:
             merged.append(_run(key, first, last))
             first = private
         runs[key] = (first, private)
-    merged += [_run(key, *runs[key]) for key in sorted(runs)]
+    merged += [_run(key, *runs[key]) for key in runs]
     return ", ".join(merged + mapped)
 
 

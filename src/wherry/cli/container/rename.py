@@ -20,5 +20,5 @@ def run(session: Session, _options: Options, arguments: list[str]) -> int:
         session.client.send("POST", f"/containers/{old}/rename", query=[("name", new)])
     except ErrorResponse as error:
         session.err(f"{error}\n")
-        raise CommandFailed(f"error: failed to rename container named {old}") from None
+        raise CommandFailed(f"Error: failed to rename container named {old}") from None
     return 0

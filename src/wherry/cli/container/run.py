@@ -52,9 +52,16 @@ def run(session: Session, options: Options, arguments: list[str]) -> int:
             body["HostConfig"]["ConsoleSize"] = list(size)
     keys = parse_keys(options["detach-keys"] or session.config.text("detachKeys"))
     try:
-        container_id = create_container(session, options, body)
+        container_id = _created(session, options, body)
         return _Run(session, options, body, container_id, keys).run()
     except (ErrorResponse, ConnectionFailed) as error:
+        raise _failed(error) from None
+
+
+def _created(session: Session, options: Options, body: dict[str, Any]) -> str:
+    try:
+        return create_container(session, options, body)
+    except CommandFailed as error:
         raise _failed(error) from None
 
 
@@ -108,8 +115,6 @@ class _Run:
 
     def _attached(self, handlers: Handlers, hijacked: Hijacked, pending: Pending, streams: list[str]) -> int:
         session, tty = self._session, self._options["tty"]
-        if streams == ["stdin"]:
-            session.line(self._id)
 
         def begin() -> None:
             pending.wait_accepted()

@@ -179,7 +179,7 @@ class Execution:
     def _command(self, dot: object, command: nodes.Command, final: tuple[object, ...]) -> object:
         first, arguments = command.words[0], command.words[1:]
         if isinstance(first, nodes.Function):
-            return self._function(dot, first, arguments, final)
+            return self._function(dot, first, arguments, final, command)
         if isinstance(first, (nodes.Field, nodes.Variable, nodes.Chain)):
             return self._value(dot, first, arguments, final)
         if arguments or final:
@@ -189,7 +189,12 @@ class Execution:
         return self._value(dot, first, [], ())
 
     def _function(
-        self, dot: object, node: nodes.Function, words: list[nodes.Node], final: tuple[object, ...]
+        self,
+        dot: object,
+        node: nodes.Function,
+        words: list[nodes.Node],
+        final: tuple[object, ...],
+        whole: nodes.Node,
     ) -> object:
         if node.name in ("and", "or"):
             return self._short_circuit(dot, node, words, final)
@@ -202,7 +207,7 @@ class Execution:
         try:
             return function(*arguments)
         except Failure as error:
-            raise self._fail(node, f"error calling {node.name}: {error}") from None
+            raise self._fail(whole, f"error calling {node.name}: {error}") from None
 
     def _short_circuit(
         self, dot: object, node: nodes.Function, words: list[nodes.Node], final: tuple[object, ...]
@@ -238,7 +243,7 @@ class Execution:
         if isinstance(node, nodes.Pipeline):
             return self._pipeline(dot, node)
         if isinstance(node, nodes.Function):
-            return self._function(dot, node, [], ())
+            return self._function(dot, node, [], (), node)
         if isinstance(node, nodes.Constant):
             return node.value
         return dot if isinstance(node, nodes.Dot) else None

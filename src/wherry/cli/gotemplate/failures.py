@@ -14,6 +14,7 @@ class ParseFailed(TemplateFailed):
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(f"template: :{line}: {message}")
+        self.reason = message
 
 
 class ExecutionFailed(TemplateFailed):

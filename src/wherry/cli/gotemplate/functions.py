@@ -178,10 +178,10 @@ def urlquery(*values: object) -> str:
 # Docker's
 
 
-def to_json(value: object) -> str:
+def to_json(value: object) -> object:
     """json: one line, members in the order the daemon sent them, without HTML escapes."""
     as_json = getattr(value, "as_json", None)
-    return json.dumps(value if as_json is None else as_json())
+    return json.dumps(value) if as_json is None else as_json()
 
 
 def _text(value: object) -> str:

@@ -28,10 +28,10 @@ class Token:
 
 
 def tokens_of(source: str) -> list[Token]:
-    """All tokens of a template, ended by one of kind `eof`.
+    """All tokens of a template, ended by one of kind `eof`, or `error` where it cannot be read on.
 
-    Raises:
-        ParseFailed: an action or a literal that does not end.
+    An error is a token, and not raised, because what stands before it may be wrong too: the parser
+    reports whichever it meets first.
     """
     return _Lexer(source).run()
 
@@ -44,9 +44,13 @@ class _Lexer:
         self._depth = 0
 
     def run(self) -> list[Token]:
-        while self._text():
-            self._action()
-        self._emit("eof", self._position, self._position)
+        try:
+            while self._text():
+                self._action()
+            self._emit("eof", self._position, self._position)
+        except ParseFailed as failure:
+            line = 1 + self._source.count("\n", 0, self._position)
+            self._tokens.append(Token("error", str(failure.reason), self._position, line))
         return self._tokens
 
     def _emit(self, kind: str, start: int, end: int) -> None:
@@ -147,6 +151,8 @@ class _Lexer:
             self._name("identifier", start)
         elif c in _SINGLE:
             self._parenthesis(c)
+        elif " " < c < "\x7f":
+            self._take("char", 1)
         else:
             raise self.fail(f"unrecognized character in action: {_character_name(c)}")
 

@@ -51,6 +51,8 @@ class _Parser:
 
     def _take(self) -> Token:
         token = self._tokens[self._next]
+        if token.kind == "error":
+            raise ParseFailed(token.text, token.line)
         self._next = min(self._next + 1, len(self._tokens) - 1)
         return token
 
@@ -63,6 +65,8 @@ class _Parser:
         return ParseFailed(message, self._tokens[max(self._next - 1, 0)].line)
 
     def _unexpected(self, token: Token, context: str) -> ParseFailed:
+        if token.kind == "error":
+            return ParseFailed(token.text, token.line)
         return self._fail(f"unexpected {_shown(token)} in {context}")
 
     # Lists of nodes
@@ -124,8 +128,8 @@ class _Parser:
             self._define()
             return None
         if kind == "template":
-            return self._call(word.position)
-        return self._inline_block(word.position)
+            return self._call()
+        return self._inline_block()
 
     def _branch(self, position: int, kind: str) -> nodes.Branch:
         size = len(self._scope)
@@ -151,12 +155,13 @@ class _Parser:
         del self._scope[size:]
         return nodes.Branch(position, kind, pipeline, body, otherwise)
 
-    def _name_of_template(self, context: str) -> str:
+    def _name_of_template(self, context: str) -> tuple[str, int]:
+        """The quoted name and where it stands."""
         token = self._skip_space()
         self._take()
         if token.kind not in ("string", "raw"):
             raise self._unexpected(token, context)
-        return str(self._constant(token).value)
+        return str(self._constant(token).value), token.position
 
     def _definition(self) -> list[nodes.Node]:
         """The body of a define or block, which sees no variable but `$`."""
@@ -170,12 +175,12 @@ class _Parser:
         return body
 
     def _define(self) -> None:
-        name = self._name_of_template("define clause")
+        name, _ = self._name_of_template("define clause")
         self._close("define clause")
         self._templates[name] = self._definition()
 
-    def _call(self, position: int) -> nodes.Call:
-        name = self._name_of_template("template clause")
+    def _call(self) -> nodes.Call:
+        name, position = self._name_of_template("template clause")
         pipeline = None
         if self._skip_space().kind != "right":
             pipeline = self._pipeline("template clause", "right")
@@ -183,8 +188,8 @@ class _Parser:
             self._take()
         return nodes.Call(position, name, pipeline)
 
-    def _inline_block(self, position: int) -> nodes.Call:
-        name = self._name_of_template("block clause")
+    def _inline_block(self) -> nodes.Call:
+        name, position = self._name_of_template("block clause")
         pipeline = self._pipeline("block clause", "right")
         self._templates[name] = self._definition()
         return nodes.Call(position, name, pipeline)
@@ -267,9 +272,9 @@ class _Parser:
             return node
         position, names = self._peek().position, self._fields()
         if isinstance(node, nodes.Field):
-            return nodes.Field(node.position, node.names + names)
+            return nodes.Field(position, node.names + names)
         if isinstance(node, nodes.Variable):
-            return nodes.Variable(node.position, node.name, node.names + names)
+            return nodes.Variable(position, node.name, node.names + names)
         if isinstance(node, (nodes.Constant, nodes.Nil, nodes.Dot)):
             raise self._fail(f"unexpected . after term {quoted(str(node))}")
         return nodes.Chain(position, node, names)

@@ -32,7 +32,7 @@ def quote(text: str, *, mark: str = '"', ascii_only: bool = False) -> str:
     return "".join(parts)
 
 
-def text_of(value: object, *, plus: bool = False, sharp: bool = False) -> str:
+def text_of(value: object, *, sharp: bool = False) -> str:
     """%v of a value."""
     if value is None:
         return "<nil>"
@@ -48,10 +48,10 @@ def text_of(value: object, *, plus: bool = False, sharp: bool = False) -> str:
         return f"{int(value)}"
     if isinstance(value, dict):
         keys = sorted(value)
-        inner = " ".join(f"{key}:{text_of(value[key], plus=plus)}" for key in keys)
+        inner = " ".join(f"{key}:{text_of(value[key])}" for key in keys)
         return f"map[{inner}]"
     if isinstance(value, (list, tuple)):
-        return "[" + " ".join(text_of(item, plus=plus) for item in value) + "]"
+        return "[" + " ".join(text_of(item) for item in value) + "]"
     return str(value)
 
 
@@ -188,6 +188,8 @@ def _read_count(
 
 
 def _format(verb: _Verb, letter: str, value: object) -> str:
+    if letter == "v":  # there a plus asks for field names, not for a sign
+        verb.flags = verb.flags.replace("+", "")
     if letter == "T":
         return verb.pad(type_name(value))
     if value is None:
@@ -202,7 +204,7 @@ def _format(verb: _Verb, letter: str, value: object) -> str:
         return _format_string(verb, letter, value)
     if isinstance(value, dict):
         if letter == "v":
-            return verb.pad(text_of(value, plus="+" in verb.flags))
+            return verb.pad(text_of(value))
         inner = " ".join(
             f"{_format(verb, letter, key)}:{_format(verb, letter, value[key])}" for key in sorted(value)
         )

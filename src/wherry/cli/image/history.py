@@ -90,5 +90,8 @@ def run(session: Session, options: Options, arguments: list[str]) -> int:
     if options["quiet"] and form in ("", "table"):
         session.out("".join(record.short_id() + "\n" for record in records))
         return 0
-    print_records(session, HistoryRecord, records, form, COLUMNS)
+    fields = dict(HistoryRecord.FIELDS)
+    if not options["human"]:
+        fields["CreatedSince"] = ("CREATED AT", HistoryRecord.created_at)
+    print_records(session, HistoryRecord, records, form, COLUMNS, fields=fields)
     return 0

@@ -50,7 +50,7 @@ def run(session: Session, options: Options, _arguments: list[str]) -> int:
         if options["input"]:
             os.close(descriptor)
     if response.headers.get("content-type", "").startswith("application/json"):
-        Progress(session, quiet=options["quiet"]).show(response.body.json_values())
+        Progress(session).show(response.body.json_values())
         return 0
     for piece in response.body.pieces():
         write_all(session.stdout_fd, piece)

@@ -34,8 +34,15 @@ def run(session: Session, options: Options, arguments: list[str]) -> int:
     query += filters_query(pairs)
     images = session.client.json("GET", "/images/json", query=query) or []
     form = options["format"] or ("" if options["quiet"] else session.config.text("imagesFormat"))
-    digests = options["digests"] or ".Digest" in form
-    records = list(image_records(images, digests=digests, whole=options["no-trunc"], now=time.time()))
+    records = list(
+        image_records(
+            images,
+            digests=options["digests"],
+            tag_digests="{{.Digest}}" in form,
+            whole=options["no-trunc"],
+            now=time.time(),
+        )
+    )
     if options["quiet"] and form in ("", "table"):
         session.out("".join(record.short_id() + "\n" for record in records))
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wherry.cli.commands import Command
 from wherry.cli.container.creation import platform_of
 from wherry.cli.failures import CommandFailed
-from wherry.cli.flags import Flag, Options
+from wherry.cli.flags import CONTENT_TRUST_FLAG, Flag, Options
 from wherry.cli.image.transfer import pull_image
 from wherry.cli.session import Session
 from wherry.oci.reference import Reference
@@ -14,7 +14,7 @@ COMMAND = Command(
     "[OPTIONS] NAME[:TAG|@DIGEST]",
     (
         Flag("all-tags", "bool", "Download all tagged images in the repository", short="a"),
-        Flag("disable-content-trust", "bool", "Skip image verification", default=True),
+        CONTENT_TRUST_FLAG,
         Flag("platform", "string", "Platform of the image, where it has several"),
         Flag("quiet", "bool", "Suppress verbose output", short="q"),
     ),

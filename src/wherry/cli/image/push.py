@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry.cli.commands import Command
 from wherry.cli.failures import CommandFailed
-from wherry.cli.flags import Flag, Options
+from wherry.cli.flags import CONTENT_TRUST_FLAG, Flag, Options
 from wherry.cli.progress import Progress
 from wherry.cli.session import Session
 from wherry.client.auth import auth_header
@@ -15,7 +15,7 @@ COMMAND = Command(
     "[OPTIONS] NAME[:TAG]",
     (
         Flag("all-tags", "bool", "Push all tags of an image to the repository", short="a"),
-        Flag("disable-content-trust", "bool", "Skip image signing", default=True),
+        CONTENT_TRUST_FLAG,
         Flag("platform", "string", 'Push only the image of this platform ("os[/arch[/variant]]")'),
         Flag("quiet", "bool", "Suppress verbose output", short="q"),
     ),
@@ -29,6 +29,8 @@ def run(session: Session, options: Options, arguments: list[str]) -> int:
     reference = Reference.parse(arguments[0])
     if options["all-tags"] and (reference.tag or reference.digest):
         raise CommandFailed("tag can't be used with --all-tags/-a")
+    if reference.digest:
+        raise CommandFailed("cannot push a digest reference")
     if not options["all-tags"] and not (reference.tag or reference.digest):
         reference = reference.with_default_tag()
         if not options["quiet"]:

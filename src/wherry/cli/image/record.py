@@ -73,11 +73,13 @@ class ImageRecord(Record):
         "Containers": ("CONTAINERS", containers),
         "SharedSize": ("SHARED SIZE", shared_size),
         "UniqueSize": ("UNIQUE SIZE", unique_size),
-        "VirtualSize": ("VIRTUAL SIZE", size),
+        "VirtualSize": ("VIRTUAL SIZE", lambda record: human_size(record._data.get("Size") or 0)),
     }
 
 
-def image_records(images: list[Json], *, digests: bool, whole: bool, now: float) -> Iterator[ImageRecord]:
+def image_records(
+    images: list[Json], *, digests: bool, tag_digests: bool, whole: bool, now: float
+) -> Iterator[ImageRecord]:
     """The lines of the list: one for each name, and for each digest where digests are shown."""
     for data in images:
         tags = [tag for tag in data.get("RepoTags") or [] if tag != f"{NONE}:{NONE}"]
@@ -93,10 +95,14 @@ def image_records(images: list[Json], *, digests: bool, whole: bool, now: float)
             repository, _, digest = name.partition("@")
             by_name.setdefault(repository, ([], []))[1].append(digest)
         for repository, (suffixes, known) in by_name.items():
-            pairs = [
-                (tag, digest)
-                for tag in suffixes or [NONE]
-                for digest in ((known or [NONE]) if digests or not suffixes else [NONE])
-            ]
-            for tag, digest in pairs:
+            for tag, digest in _rows(suffixes, known, digests=digests, tag_digests=tag_digests):
                 yield ImageRecord(data, repository=repository, tag=tag, digest=digest, whole=whole, now=now)
+
+
+def _rows(tags: list[str], known: list[str], *, digests: bool, tag_digests: bool) -> list[tuple[str, str]]:
+    """Tag and digest of each line for one repository of an image."""
+    if not tags and not digests:
+        return [(NONE, "")]
+    if not digests and not tag_digests:
+        return [(tag, NONE) for tag in tags]
+    return [(tag, digest) for tag in tags or [NONE] for digest in known or [NONE]]

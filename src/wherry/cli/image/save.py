@@ -48,7 +48,7 @@ def _check_target(target: str) -> None:
     directory = os.path.dirname(target) or "."
     if not os.path.isdir(directory):
         raise CommandFailed(
-            f'failed to save image: invalid output path: directory "{directory}" does not exist'
+            f"failed to save image: invalid output path: stat {directory}: no such file or directory"
         )
     if os.path.isdir(target):
         raise CommandFailed(f'failed to save image: invalid output path: "{target}" is a directory')

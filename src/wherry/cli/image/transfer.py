@@ -29,7 +29,7 @@ def pull_image(
     Raises:
         ErrorResponse, CommandFailed: it cannot.
     """
-    query = [("fromImage", reference.familiar_name)]
+    query = [("fromImage", reference.name)]
     if not all_tags:
         query.append(("tag", str(reference.digest or reference.tag)))
     if platform:
@@ -61,9 +61,7 @@ def import_image(
             reference = Reference.parse(name)
         except InvalidArgument as error:
             raise CommandFailed(str(error)) from None
-        query.append(("repo", reference.familiar_name))
-        if reference.tag:
-            query.append(("tag", reference.tag))
+        query.append(("repo", reference.familiar()))
     query += [("message", message)] * bool(message) + [("changes", change) for change in changes]
     query += [("platform", platform)] * bool(platform)
     headers = [("Content-Type", "application/x-tar")] if body is not None else []

@@ -9,7 +9,6 @@ from wherry.cli.flags import Flag, Options
 from wherry.cli.records import FORMAT_TEXT, Record, print_records
 from wherry.cli.session import Session
 from wherry.cli.tables import truncate_id
-from wherry.cli.timestamps import parse_rfc3339
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,13 +54,12 @@ class NetworkRecord(Record):
         return str((self._data.get("Labels") or {}).get(name, ""))
 
     def created_at(self) -> str:
-        """Go's own form of a time: local, with nine digits less their trailing zeros."""
-        import time
-
-        seconds, fraction = divmod(parse_rfc3339(self.text("Created")), 1_000_000_000)
-        local = time.localtime(seconds)
-        digits = f".{fraction:09d}".rstrip("0") if fraction else ""
-        return time.strftime("%Y-%m-%d %H:%M:%S", local) + digits + time.strftime(" %z %Z", local)
+        """Go's own form of a time, in the zone it came in."""
+        date, _, clock = self.text("Created").partition("T")
+        if clock.endswith("Z"):
+            return f"{date} {clock[:-1]} +0000 UTC"
+        zone = clock[-6:].replace(":", "")
+        return f"{date} {clock[:-6]} {zone} {zone}"
 
     METHODS = {"Label": label}
     FIELDS = {

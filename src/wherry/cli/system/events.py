@@ -89,6 +89,10 @@ _GO_NAMES = {
 
 
 def _with_go_names(event: Event) -> Event:
+    actor = event.get("Actor") or {}
+    attributes = actor.get("Attributes") or {}
+    if attributes:  # as Go prints a map
+        event["Actor"] = actor | {"Attributes": {name: attributes[name] for name in sorted(attributes)}}
     return _Event(event)
 
 
