@@ -44,19 +44,19 @@ class LayeredRoot:
         """Whether `directory` holds `name`, even as a link that leads nowhere."""
         with self._open_roots() as roots:
             found = self._find(roots, directory)
-            entry = _step(found.directories, name)
+            entry = step(found.directories, name)
             exists = entry.exists or bool(entry.link)
             entry.close()
             found.close()
             return exists
 
     @contextmanager
-    def directory(self, path: str) -> Iterator[int]:
-        """The topmost directory at `path`, as a descriptor; -1 where there is none."""
+    def directories(self, path: str) -> Iterator[list[int]]:
+        """The directories merged at `path`, topmost first, as descriptors; none for anything else."""
         with self._open_roots() as roots:
             found = self._find(roots, path)
             try:
-                yield found.directories[0] if found.directories else -1
+                yield found.directories
             finally:
                 found.close()
 
@@ -69,10 +69,10 @@ class LayeredRoot:
             for fd in roots:
                 os.close(fd)
 
-    def _find(self, roots: list[int], path: str) -> _Found:
+    def _find(self, roots: list[int], path: str) -> Found:
         """Walk `path`; the answer holds descriptors of its own."""
         names = [name for name in path.split("/") if name and name != "."]
-        trail = [_Found([os.dup(fd) for fd in roots])]
+        trail = [Found([os.dup(fd) for fd in roots])]
         links = 0
         try:
             while names:
@@ -81,7 +81,7 @@ class LayeredRoot:
                     if len(trail) > 1:
                         trail.pop().close()
                     continue
-                found = _step(trail[-1].directories, name)
+                found = step(trail[-1].directories, name)
                 if found.link:
                     links += 1
                     if links > LINK_LIMIT:
@@ -93,14 +93,14 @@ class LayeredRoot:
                     continue
                 if not found.directories and names:
                     found.close()
-                    return _Found([])
+                    return Found([])
                 trail.append(found)
             return trail.pop()
         finally:
             _close_all(trail)
 
 
-class _Found:
+class Found:
     """What a name is: directories of several layers, a file's descriptor, a link's text, or nothing."""
 
     __slots__ = ("directories", "exists", "fd", "link")
@@ -112,6 +112,7 @@ class _Found:
         self.exists = exists or bool(directories) or fd >= 0
 
     def close(self) -> None:
+        """Close its descriptors."""
         for fd in self.directories:
             os.close(fd)
         if self.fd >= 0:
@@ -119,7 +120,7 @@ class _Found:
         self.directories, self.fd = [], -1
 
 
-def _step(directories: list[int], name: str) -> _Found:
+def step(directories: Sequence[int], name: str) -> Found:
     """What `name` is in the merge of `directories`."""
     merged: list[int] = []
     for directory in directories:
@@ -135,16 +136,16 @@ def _step(directories: list[int], name: str) -> _Found:
         if merged or (stat.S_ISCHR(status.st_mode) and status.st_rdev == 0):
             break  # hidden by a directory above, or a whiteout
         return _leaf(directory, name, status)
-    return _Found(merged)
+    return Found(merged)
 
 
-def _leaf(directory: int, name: str, status: os.stat_result) -> _Found:
+def _leaf(directory: int, name: str, status: os.stat_result) -> Found:
     if stat.S_ISLNK(status.st_mode):
-        return _Found([], link=os.readlink(name, dir_fd=directory))
+        return Found([], link=os.readlink(name, dir_fd=directory))
     if stat.S_ISREG(status.st_mode):
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        return _Found([], fd=os.open(name, flags, dir_fd=directory))
-    return _Found([], exists=True)
+        return Found([], fd=os.open(name, flags, dir_fd=directory))
+    return Found([], exists=True)
 
 
 def _is_opaque(fd: int) -> bool:
@@ -157,7 +158,7 @@ def _is_opaque(fd: int) -> bool:
     return False
 
 
-def _close_all(trail: list[_Found]) -> None:
+def _close_all(trail: list[Found]) -> None:
     for found in trail:
         found.close()
 
@@ -181,9 +182,9 @@ def place_marks(upper: Path, lowers: Sequence[Path]) -> None:
     try:
         _make_empty(_ENVIRONMENT_FILE, upper_fd)
         root = LayeredRoot([upper, *lowers])
-        with root.directory("etc") as etc_fd:
-            if etc_fd >= 0 and not root.has_name("etc", "mtab") and not _leads_elsewhere(upper, lowers):
-                _link_mtab(upper_fd, etc_fd)
+        with root.directories("etc") as found:
+            if found and not root.has_name("etc", "mtab") and not _leads_elsewhere(upper, lowers):
+                _link_mtab(upper_fd, found[0])
     finally:
         os.close(upper_fd)
 

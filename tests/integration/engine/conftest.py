@@ -9,9 +9,11 @@ import tarfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from wherry.api.types import ContainerCreateRequest, HostConfig
 from wherry.core.content.local import LocalContent
 from wherry.core.images import ImageStore
 from wherry.core.leases import Leases
@@ -20,13 +22,19 @@ from wherry.core.snapshots.overlayfs import OverlaySnapshots
 from wherry.core.tasks import TaskService
 from wherry.core.threads import Threads
 from wherry.core.transfer import TransferServices
+from wherry.engine.containers.create import create_container
+from wherry.engine.containers.logs import container_logs
 from wherry.engine.containers.remove import remove_container
+from wherry.engine.containers.start import start_container
+from wherry.engine.containers.wait import wait_container
 from wherry.engine.engine import Engine, EngineConfig
 from wherry.engine.images.import_ import import_image
 
 BUSYBOX = Path("/bin/busybox")
-APPLETS = ("sh", "true", "false", "cat", "echo", "sleep", "id", "ls", "env", "head", "seq", "touch", "kill",
-           "mount", "stat", "mkdir", "rm", "hostname", "trap", "test", "printf", "ps", "wc", "dd")  # fmt: skip
+APPLETS = (
+    "sh", "true", "false", "cat", "echo", "sleep", "id", "ls", "env", "head", "seq", "touch", "kill",
+    "mount", "stat", "mkdir", "rm", "hostname", "test", "printf", "ps", "wc", "dd", "stty",
+)  # fmt: skip
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\nbob:x:1000:1000::/home/bob:/bin/sh\n"
 GROUP = b"root:x:0:\nstaff:x:50:bob\nbob:x:1000:\n"
 
@@ -63,7 +71,7 @@ class Roots:
             path.mkdir()
 
     @asynccontextmanager
-    async def engine(self, **settings: object) -> AsyncIterator[Engine]:
+    async def engine(self, **settings: Any) -> AsyncIterator[Engine]:
         """The engine of these roots, restored, for the length of the block."""
         threads = Threads()
         metadata = Metadata(self.data / "metadata.db")
@@ -72,10 +80,18 @@ class Roots:
         images, leases = ImageStore(metadata), Leases(metadata)
         tasks = TaskService(exec_root=self.exec, seccomp_cache=self.data / "seccomp", threads=threads)
         config = EngineConfig(
-            data_root=self.data, exec_root=self.exec, cgroup_parent=f"/wherry-test-{self.data.parent.name}", **settings
-        )  # type: ignore[arg-type]
+            data_root=self.data,
+            exec_root=self.exec,
+            cgroup_parent=f"/wherry-test-{self.data.parent.name}",
+            **settings,
+        )
         services = TransferServices(
-            content=content, snapshots=snapshots, images=images, leases=leases, threads=threads, metadata=metadata
+            content=content,
+            snapshots=snapshots,
+            images=images,
+            leases=leases,
+            threads=threads,
+            metadata=metadata,
         )
         engine = Engine(
             config=config,
@@ -139,3 +155,47 @@ def roots(seeded: Path, tmp_path: Path) -> Iterator[Roots]:
         parent = hierarchy / f"wherry-test-{base.name}"
         if parent.is_dir():
             parent.rmdir()
+
+
+async def create(
+    engine: Engine, *cmd: str, name: str = "box", host: HostConfig | None = None, **config: Any
+) -> str:
+    """A container of the busybox image; its id."""
+    body = ContainerCreateRequest(
+        image=config.pop("image", "busybox"), cmd=list(cmd), host_config=host or HostConfig(), **config
+    )
+    created = await create_container(engine, body, name=name)
+    return str(created["Id"])
+
+
+async def run(
+    engine: Engine, *cmd: str, name: str = "box", host: HostConfig | None = None, **config: Any
+) -> tuple[int, str]:
+    """Run a container to its end: its exit code and its output."""
+    await create(engine, *cmd, name=name, host=host, **config)
+    waiter = await wait_container(engine, name, condition="next-exit")
+    await start_container(engine, name)
+    async with asyncio.timeout(20):
+        code = (await waiter)["StatusCode"]
+    return code, await output(engine, name)
+
+
+async def output(engine: Engine, name: str) -> str:
+    """What a container wrote, both streams."""
+    logs = await container_logs(engine, name)
+    data = b"".join([piece async for piece in logs.chunks])
+    if not logs.framed:
+        return data.decode()
+    text, position = b"", 0
+    while position < len(data):
+        size = int.from_bytes(data[position + 4 : position + 8], "big")
+        text += data[position + 8 : position + 8 + size]
+        position += 8 + size
+    return text.decode()
+
+
+def actions(engine: Engine, kind: str = "container") -> list[str]:
+    """The actions of all events of a kind so far."""
+    return [
+        event["Action"] for event in engine.events.past(since_ns=0, until_ns=None, filters={"type": [kind]})
+    ]

@@ -24,6 +24,7 @@ from wherry.engine.container_events import emit_container
 from wherry.engine.containers.checks import check_container
 from wherry.engine.containers.directory import make_directory, remove_directory
 from wherry.engine.containers.merge import command_line, merge_config
+from wherry.engine.containers.volumes import fill_volumes
 from wherry.engine.host import this_host
 from wherry.engine.images.find import find_image, resolve_image
 from wherry.engine.mounts import Volumes, plan_mounts
@@ -188,6 +189,7 @@ async def _make(engine: Engine, record: ContainerRecord, image: ResolvedImage) -
         undo.push_async_callback(engine.threads.disk, _remove_snapshot, engine, record.id)
         await _prepare_snapshot(engine, record, image)
         fault_point("create.snapshot-prepared")
+        await fill_volumes(engine, record)
         container = await engine.containers.insert(record, volumes=volumes)
         fault_point("create.record-committed")
         undo.pop_all()

@@ -61,7 +61,7 @@ async def kill_container(engine: Engine, reference: str, *, signal: str = "SIGKI
 async def send_signal(engine: Engine, container: Container, number: int) -> bool:
     """Send a signal and its event; False when the container no longer runs.
 
-    A frozen process takes SIGKILL only once it is thawed.
+    A frozen process takes SIGKILL only once it is thawed, which the shim sees to.
     """
     task = container.task
     if task is None or not container.record.running:
@@ -72,8 +72,6 @@ async def send_signal(engine: Engine, container: Container, number: int) -> bool
     except Conflict:
         return False
     emit_container(engine, container, "kill", signal=str(int(number)))
-    if number == signals.SIGKILL and task.state == "paused":
-        await task.resume()
     return True
 
 

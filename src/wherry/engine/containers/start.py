@@ -21,7 +21,7 @@ from wherry.engine.containers.checks import parse_log_options
 from wherry.engine.containers.directory import log_path
 from wherry.engine.containers.inputs import container_spec
 from wherry.engine.containers.supervise import handle_removal, watch
-from wherry.engine.containers.volumes import announce_mounts, announce_unmounts, copy_up, prepare_sources
+from wherry.engine.containers.volumes import announce_mounts, announce_unmounts, prepare_sources
 from wherry.engine.detach_keys import parse_detach_keys
 from wherry.engine.failures import start_failure
 from wherry.engine.log_attributes import log_attributes
@@ -119,8 +119,6 @@ async def _run_task(engine: Engine, container: Container) -> Task:
     task = await engine.tasks.create(request)
     try:
         fault_point("start.task-created")
-        if record.state.started_at_ns == 0:
-            await copy_up(engine, record, task)
         announce_mounts(engine, record)
         await _attach_pending(container, task)
         fault_point("start.clients-attached")

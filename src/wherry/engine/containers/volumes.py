@@ -6,14 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from wherry.diagnostics.faults import fault_point
+from wherry.engine.merged_copy import copy_merged
+from wherry.engine.rootfs import LayeredRoot
 from wherry.errors import InvalidArgument
-from wherry.files.attributes import copy_attributes
-from wherry.files.beneath import open_beneath
-from wherry.files.copying import copy_tree
 from wherry.files.trees import DIRECTORY, empty_directory
 
 if TYPE_CHECKING:
-    from wherry.core.tasks import Task
     from wherry.engine.engine import Engine
     from wherry.engine.records import ContainerRecord, MountPoint
 
@@ -37,21 +35,22 @@ def prepare_sources(record: ContainerRecord) -> None:
             )
 
 
-async def copy_up(engine: Engine, record: ContainerRecord, task: Task) -> None:
-    """Fill new, empty volumes with what the image has at their destinations.
+async def fill_volumes(engine: Engine, record: ContainerRecord) -> None:
+    """Fill empty volumes with what the image has at their destinations, for a container in the making.
 
-    Read through the task's root directory, whose other mounts are not seen there.  A marker
-    beside the data says that a filling was begun: one that a crash cut short is begun anew.
+    A marker beside the data says that a filling was begun: one that a crash cut short is begun
+    anew.
     """
     points = [point for point in record.mounts if point.type == "volume" and point.copy_up]
     if not points:
         return
-    async with task.rootfs() as root_fd, engine.volumes.filling:
+    root = LayeredRoot([engine.snapshots.upper(record.id), *engine.snapshots.lowers(record.id)])
+    async with engine.volumes.filling:
         for point in points:
-            await engine.threads.disk(_copy_up, root_fd, point)
+            await engine.threads.disk(_fill, root, point)
 
 
-def _copy_up(root_fd: int, point: MountPoint) -> None:
+def _fill(root: LayeredRoot, point: MountPoint) -> None:
     marker = os.path.join(os.path.dirname(point.source), _FILLING)
     target = os.open(point.source, DIRECTORY)
     try:
@@ -59,19 +58,13 @@ def _copy_up(root_fd: int, point: MountPoint) -> None:
             empty_directory(target)
         elif os.listdir(target):
             return
-        try:
-            source = open_beneath(root_fd, point.destination, os.O_RDONLY | os.O_DIRECTORY)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        try:
-            os.close(os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            fault_point("start.volume-filling")
-            copy_attributes(source, target)
-            copy_tree(source, target)
-            fault_point("start.volume-filled")
-            os.unlink(marker)
-        finally:
-            os.close(source)
+        with root.directories(point.destination) as found:
+            if found:
+                os.close(os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                fault_point("create.volume-filling")
+                copy_merged(found, target)
+                fault_point("create.volume-filled")
+                os.unlink(marker)
     finally:
         os.close(target)
 
