@@ -116,15 +116,25 @@ def _lookup(lower: int, path: bytes) -> bool | None:
 def _tree_changes(lower: int | None, upper: int) -> Iterator[Change]:
     before = _index(lower) if lower is not None else {}
     after = _index(upper)
+    found: dict[bytes, Kind] = {}
     for path in sorted(before.keys() | after.keys()):
-        text = "/" + os.fsdecode(path)
+        holder = path.rpartition(b"/")[0]
         if path not in after:
-            if path.rpartition(b"/")[0] in after or b"/" not in path:
-                yield Change("deleted", text)
+            if holder and holder not in after:
+                continue  # it went with its directory
+            found[path] = "deleted"
         elif path not in before:
-            yield Change("added", text)
+            found[path] = "added"
         elif before[path] != after[path]:
-            yield Change("modified", text)
+            found[path] = "modified"
+        else:
+            continue
+        # As in an overlay: what is changed in a directory changes the directory.
+        while holder and holder not in found:
+            found[holder] = "modified"
+            holder = holder.rpartition(b"/")[0]
+    for path in sorted(found):
+        yield Change(found[path], "/" + os.fsdecode(path))
 
 
 def _write_tree_changes(lower: int | None, upper: int, writer: TarWriter) -> None:
@@ -136,10 +146,7 @@ def _write_tree_changes(lower: int | None, upper: int, writer: TarWriter) -> Non
             holder, slash, name = path.rpartition(b"/")
             writer.add(Entry(holder + slash + WHITEOUT + name, mode=0))
         else:
-            # With the directories on the way, whose attributes belong to the layer.
-            while path and path not in kept:
-                kept.add(path)
-                path = path.rpartition(b"/")[0]
+            kept.add(path)
     write_tree(upper, writer, wanted=lambda visit: visit.path in kept)
 
 
