@@ -57,6 +57,19 @@ def setns(fd: int, flags: int = 0) -> None:
     syscall("setns", NR["setns"], fd, flags)
 
 
+def in_initial_user_namespace() -> bool:
+    """Whether this process's root is the host's: no id is mapped.
+
+    Raises:
+        OSError: without /proc.
+    """
+    fd = os.open("/proc/self/uid_map", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096).split() == [b"0", b"0", b"4294967295"]
+    finally:
+        os.close(fd)
+
+
 def bring_loopback_up() -> None:
     """Set `lo` of this network namespace up; the kernel then gives it 127.0.0.1 and ::1.
 

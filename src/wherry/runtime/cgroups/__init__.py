@@ -18,6 +18,7 @@ import errno
 import os
 import time
 
+from wherry.diagnostics.faults import fault_point
 from wherry.errors import Conflict, InvalidArgument, PermissionDenied, Unavailable, Unsupported
 from wherry.linux import cgroupfs
 from wherry.runtime.cgroups.resources import check
@@ -187,6 +188,7 @@ class Cgroup:
         deadline = time.monotonic() + _DELETE_DEADLINE_S
         for directory in dict.fromkeys(self.directories().values()):
             remove_tree(directory, deadline)
+            fault_point("cgroup.partly-deleted")
 
     def _process_directory(self) -> str:
         raise NotImplementedError

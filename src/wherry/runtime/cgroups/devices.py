@@ -11,7 +11,7 @@ Controller.
 from __future__ import annotations
 
 from wherry.errors import InvalidArgument
-from wherry.linux import bpf
+from wherry.linux import bpf, namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,6 +155,15 @@ def _beyond(one: DeviceSet, other: DeviceSet) -> list[str]:
     """The exceptions of `one` that `other` lacks."""
     differences = ((node, access & ~other.exceptions.get(node, 0)) for node, access in one.exceptions.items())
     return [describe(node, access) for node, access in differences if access]
+
+
+def needs_no_device_rules(refusal: BaseException) -> bool:
+    """Whether a refusal to restrict devices does not matter.
+
+    So it is within a user namespace: its root can make no device nodes and may not set rules either.
+    """
+    cause = refusal if isinstance(refusal, OSError) else refusal.__cause__
+    return isinstance(cause, PermissionError) and not namespaces.in_initial_user_namespace()
 
 
 def assemble(devices: DeviceSet) -> bytes:

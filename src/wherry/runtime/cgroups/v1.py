@@ -24,7 +24,13 @@ from wherry.runtime.cgroups import (
     write_lines,
 )
 from wherry.runtime.cgroups.conversions import page_size_name, pids_maximum
-from wherry.runtime.cgroups.devices import ALL_DEVICES, parse_list, reduce, v1_writes
+from wherry.runtime.cgroups.devices import (
+    ALL_DEVICES,
+    needs_no_device_rules,
+    parse_list,
+    reduce,
+    v1_writes,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -160,8 +166,12 @@ class V1Cgroup(Cgroup):
             raise Unsupported("cgroup controller devices is not mounted: devices cannot be restricted")
         directory = self._mounts["devices"] + self.path
         present = ALL_DEVICES if is_new else parse_list(cgroupfs.read(f"{directory}/devices.list"))
-        for file, lines in v1_writes(wanted, present):
-            write_lines(directory, file, lines)
+        try:
+            for file, lines in v1_writes(wanted, present):
+                write_lines(directory, file, lines)
+        except LimitRefused as error:
+            if not needs_no_device_rules(error):
+                raise
 
     def freeze(self) -> None:
         if not self._freeze(_FREEZE_DEADLINE_S):
@@ -195,6 +205,7 @@ class V1Cgroup(Cgroup):
             return
         try:
             self._freeze(_KILL_FREEZE_S)  # a fork cannot outrun the signals, nor a pid be used again
+            fault_point("cgroup.v1-frozen-to-kill")
             self._signal_all(SIGKILL)
         except OSError as error:
             if not is_gone(error):

@@ -31,7 +31,7 @@ from wherry.runtime.cgroups.conversions import (
     pids_maximum,
     swap_max,
 )
-from wherry.runtime.cgroups.devices import assemble, reduce
+from wherry.runtime.cgroups.devices import assemble, needs_no_device_rules, reduce
 from wherry.runtime.cgroups.v1 import plan_rdma
 
 TYPE_CHECKING = False
@@ -159,6 +159,8 @@ class V2Cgroup(Cgroup):
             for each in old if len(old) > 1 else []:
                 bpf.detach_device(cgroup, each)
         except OSError as error:
+            if needs_no_device_rules(error):
+                return
             kind = PermissionDenied if error.errno in (errno.EPERM, errno.EACCES) else Unsupported
             raise kind(f"restrict the devices of cgroup {self.path}: {error.strerror}") from error
         finally:

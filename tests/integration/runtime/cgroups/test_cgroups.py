@@ -18,7 +18,7 @@ from tests.integration.linux.forked import run_forked
 from tests.vm.marks import anywhere
 
 from wherry.errors import InvalidArgument, Unavailable, Unsupported
-from wherry.linux import cgroupfs, process
+from wherry.linux import cgroupfs, namespaces, process
 from wherry.runtime.cgroups import Cgroup, CgroupInUse, LimitRefused
 
 pytestmark = [
@@ -213,6 +213,21 @@ def test_a_group_made_inside_is_no_way_out(make: Callable[..., Cgroup], node_dir
 
     assert answer == "EPERM"
     assert inner.path.startswith(cgroup.path)
+
+
+def test_within_a_user_namespace_a_group_goes_without_device_rules(make: Callable[..., Cgroup]) -> None:
+    make(name="outer")
+    path = f"/wherry-test-{os.getpid()}/outer/inner"
+
+    def create() -> object:
+        namespaces.unshare(namespaces.CLONE_NEWUSER)
+        cgroupfs.write("/proc/self/uid_map", "0 0 1")
+        assert not namespaces.in_initial_user_namespace()
+        cgroup = Cgroup.create(path, {"pids": {"limit": 7}})
+        return limit(cgroup, "pids.max", "pids.max")
+
+    assert namespaces.in_initial_user_namespace()
+    assert run_forked(create) == "7"
 
 
 # Limits
