@@ -10,6 +10,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import _socket
 import fcntl
+import gc
 import os
 import sys
 
@@ -17,7 +18,8 @@ from wherry.diagnostics.faults import fault_point
 from wherry.diagnostics.logs import log
 from wherry.errors import Conflict, InvalidArgument
 from wherry.linux import process
-from wherry.shim import protocol
+from wherry.shim import making, protocol
+from wherry.shim.helper import Helper
 from wherry.shim.loop import Loop
 from wherry.shim.server import Server, wire_error
 from wherry.shim.task import Task, reap_orphans
@@ -35,16 +37,22 @@ _ORPHAN_REAP_S = 1.0
 _HIGHEST_FD = 0x7FFFFFFF
 
 
-def run(connection_fd: int, bundle: str, title: str, warm_fds: list[int]) -> NoReturn:
-    """Be a shim, in a process just forked from the spawner, until the task is deleted.
+def run(control_fd: int, warm_fds: list[int]) -> NoReturn:
+    """Be a shim, in a process just forked from the spawner, until its task is deleted.
 
-    `warm_fds` are what `launch.warm_up` opened; they are closed once the task is created.
+    It is forked before it is needed, and told its task over `control_fd` by one message
+    `{"bundle", "title"}` with the shim's connection; the end of that socket ends a shim without a task.
+    `warm_fds` are what `launch.warm_up` opened.
     """
     status = 1
     try:
-        bundle_fd = _become_shim(connection_fd, bundle, title, warm_fds)
-        if bundle_fd >= 0:
-            Shim(bundle_fd, bundle).run(_socket.socket(fileno=connection_fd), warm_fds)
+        creator = _become_shim(control_fd, warm_fds)
+        control = _socket.socket(fileno=control_fd)
+        assignment = protocol.receive(control)
+        control.close()
+        if assignment is not None:
+            _serve(*assignment, creator)
+        creator.end()
         status = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
@@ -52,30 +60,43 @@ def run(connection_fd: int, bundle: str, title: str, warm_fds: list[int]) -> NoR
         os._exit(status)
 
 
-def _become_shim(connection_fd: int, bundle: str, title: str, warm_fds: list[int]) -> int:
-    """The first acts of a shim.  Returns the bundle's descriptor, or -1 when there is nothing to do."""
+def _become_shim(control_fd: int, warm_fds: list[int]) -> Helper:
+    """The first acts of a shim; with the helper that will create its container."""
     os.setsid()
     # Whatever the spawner had open, other shims' connections above all, must not live on here.
-    _close_all_but(connection_fd, *warm_fds)
+    close_all_but(control_fd, *warm_fds)
     process.set_child_subreaper()
     for number in _IGNORED_BY_DEFAULT:
         _signal.signal(number, _nothing)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-    set_title("wherry-shim", title)
+    gc.enable()  # of what is allocated from here on; the spawner's own was frozen
+    set_title("wherry-shim", "wherry-shim")
     fault_point("shim.forked")
+    creator = Helper(making.create, close=[control_fd])
+    for fd in warm_fds:
+        os.close(fd)
+    return creator
+
+
+def _serve(assignment: Message, fds: list[int], creator: Helper) -> None:
+    """Take the task that `assignment` names, unless there is nothing to do."""
+    bundle: str = assignment["bundle"]
+    set_title("wherry-shim", assignment["title"])
     try:
         bundle_fd = os.open(bundle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         log_fd = os.open(
             _LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600, dir_fd=bundle_fd
         )
     except FileNotFoundError:
-        return -1  # the request outlived its daemon, and the bundle is cleaned up
+        return  # the request outlived its daemon, and the bundle is cleaned up
     os.dup2(log_fd, 2, inheritable=False)
     os.close(log_fd)
-    return bundle_fd if _lock(bundle_fd) else -1
+    if _lock(bundle_fd):
+        Shim(bundle_fd, bundle, creator).run(_socket.socket(fileno=fds[0]))
 
 
-def _close_all_but(*kept: int) -> None:
+def close_all_but(*kept: int) -> None:
+    """Close every descriptor from 3 on but these."""
     first = 3
     for fd in sorted(kept):
         if fd > first:
@@ -104,15 +125,15 @@ class Shim:
 
     __slots__ = ("_bundle_fd", "_deleted", "_loop", "_next_attachment", "_server", "_task")
 
-    def __init__(self, bundle_fd: int, bundle: str) -> None:
+    def __init__(self, bundle_fd: int, bundle: str, creator: Helper) -> None:
         self._bundle_fd = bundle_fd
         self._loop = Loop()
         self._server = Server(self._loop, self._answer, self._hello)
-        self._task = Task(bundle_fd, bundle, self._loop, self._server.tell)
+        self._task = Task(bundle_fd, bundle, self._loop, creator, self._server.tell)
         self._next_attachment = 0
         self._deleted = False
 
-    def run(self, first: _socket.socket, warm_fds: list[int]) -> None:
+    def run(self, first: _socket.socket) -> None:
         """Create the task and serve it until it is deleted and all its output is delivered."""
         fault_point("shim.locked")
         try:
@@ -122,8 +143,6 @@ class Shim:
         except Exception as error:
             protocol.send(first, {"failed": wire_error(error)})
             return
-        for fd in warm_fds:
-            os.close(fd)
         self._server.add(first)
         if self._task.shares_pid_namespace:
             self._reap_orphans()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from wherry.shim.helper import Helper
     from wherry.shim.loop import Loop
     from wherry.shim.output import LogWriter
 
@@ -64,7 +65,7 @@ class Process:
     """A process, to be or running or gone.  `state` is created, running or stopped."""
 
     __slots__ = (
-        "_console", "_loop", "_on_exit", "_output", "_stdin", "attachments", "exit", "log_writer",
+        "_console", "_loop", "_on_exit", "_output", "_parent", "_stdin", "attachments", "exit", "log_writer",
         "pid", "pidfd", "start_time", "state", "terminal", "with_stdin",
     )  # fmt: skip
 
@@ -83,13 +84,19 @@ class Process:
         self._output: Output | None = None
         self._stdin: Stdin | None = None
         self._on_exit: Callable[[int], None] | None = None
+        self._parent: Helper | None = None
 
     # --- birth and death -------------------------------------------------------------------------
 
-    def born(self, pid: int, pidfd: int, on_exit: Callable[[int], None]) -> None:
-        """Take the new child; `on_exit` will be called with its status word."""
-        self.pid, self.pidfd = pid, pidfd
-        self.start_time = process.process_start_time(pid)
+    def born(
+        self, made: dict[str, Any], pidfd: int, on_exit: Callable[[int], None], parent: Helper | None = None
+    ) -> None:
+        """Take the new process; `on_exit` will be called with its status word.
+
+        It may still be a child of `parent`, whose end makes it ours.
+        """
+        self.pid, self.start_time, self.pidfd = made["pid"], made["start_time"], pidfd
+        self._parent = parent
         self._on_exit = on_exit
         self._loop.watch(pidfd, READABLE, self._child_ended)
 
@@ -115,6 +122,9 @@ class Process:
             self._stdin.open(stdin_fd)
 
     def _child_ended(self, _events: int) -> None:
+        if self._parent is not None:
+            self._parent.end()
+            self._parent = None
         ended = process.wait_pidfd(self.pidfd, _WNOHANG)
         if ended is not None and self._on_exit is not None:
             self._loop.forget(self.pidfd)

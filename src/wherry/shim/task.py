@@ -18,9 +18,9 @@ from wherry.diagnostics.faults import fault_point
 from wherry.diagnostics.logs import log
 from wherry.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, WherryError
 from wherry.logs.json_file import JsonFileWriter
-from wherry.runtime import launch
-from wherry.runtime.failures import StartFailed
-from wherry.shim import protocol, records, rootfs
+from wherry.runtime.cgroups import Cgroup
+from wherry.shim import making, protocol, records
+from wherry.shim.helper import Helper
 from wherry.shim.process import Process, Stdio
 
 TYPE_CHECKING = False
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from wherry.runtime.cgroups import Cgroup
     from wherry.shim.loop import Loop
 
     Message = dict[str, Any]
@@ -50,22 +49,21 @@ class NotRunning(Conflict):
 class Task:
     """The task.  `tell(event, **facts)` tells every peer."""
 
-    def __init__(self, bundle_fd: int, bundle: str, loop: Loop, tell: Tell) -> None:
+    def __init__(self, bundle_fd: int, bundle: str, loop: Loop, creator: Helper, tell: Tell) -> None:
         self._bundle_fd = bundle_fd
         self._bundle = bundle
         self._loop = loop
         self._tell = tell
+        self._creator = creator
         self._request: Message = records.read(bundle_fd, protocol.REQUEST) or {}
-        self._spec: Message = records.read(bundle_fd, protocol.CONFIG) or {}
         self.id: str = self._request.get("id", "")
         self.state = "creating"
         self.released = False
+        self.shares_pid_namespace = False  # whether processes of the task can outlive init
         self._started_at_ns = 0
-        self._start_failure: StartFailed | None = None
-        self._rootfs_fd = -1
-        self._launched: launch.Init | None = None
+        self._start_failure: WherryError | None = None
+        self._parts: dict[str, int] = {}
         self._cgroup: Cgroup | None = None
-        self._oom_kills = 0
         self._init = Process(
             loop, terminal=bool(self._request.get("terminal")), with_stdin=bool(self._request.get("stdin"))
         )
@@ -82,42 +80,28 @@ class Task:
         """
         self._record()
         fault_point("shim.recorded-creating")
-        try:
-            self._rootfs_fd = rootfs.assemble(self._request["rootfs"])
-            fault_point("shim.rootfs-mounted")
-            self._init.log_writer = self._open_log()
-            self._launch()
-        except BaseException:
-            if self._rootfs_fd >= 0:
-                os.close(self._rootfs_fd)
-            raise
-        self.state = "created"
-        self._record()
-        fault_point("shim.recorded-created")
-
-    def _launch(self) -> None:
+        self._init.log_writer = self._open_log()
         stdio = None if self._init.terminal else Stdio(with_stdin=self._init.with_stdin)
+        request = {
+            "bundle": self._bundle,
+            "id": self.id,
+            "rootfs": self._request["rootfs"],
+            "seccomp_cache": self._request["seccomp_cache"],
+        }
         try:
-            launched = launch.create_init(
-                self._spec,
-                container_id=self.id,
-                bundle=self._bundle,
-                stdio=stdio.inner if stdio is not None else None,
-                rootfs_fd=self._rootfs_fd,
-                seccomp_cache=self._request.get("seccomp_cache"),
-            )
-        except BaseException:
-            if stdio is not None:
-                stdio.close_outer()
-            raise
+            fds = [self._bundle_fd, *(stdio.inner if stdio is not None else ())]
+            made, passed = self._creator.ask(request, fds)
         finally:
             if stdio is not None:
                 stdio.close_inner()
-        fault_point("shim.init-created")
-        self._launched, self._cgroup = launched, launched.cgroup
-        self._oom_kills = launched.cgroup.oom_kill_count()
-        self._init.born(launched.pid, launched.pidfd, self._init_ended)
-        self._init.connect(stdio, launched.console_fd)
+        self._parts = dict(zip(made["parts"], passed, strict=True))
+        self._cgroup = Cgroup.open(made["cgroup"])
+        self.shares_pid_namespace = made["shares_pid_namespace"]
+        self._init.born(made, self._parts.pop("pidfd"), self._init_ended, self._creator)
+        self._init.connect(stdio, self._parts.pop("console", -1))
+        self.state = "created"
+        self._record()
+        fault_point("shim.recorded-created")
 
     def _open_log(self) -> JsonFileWriter | None:
         target = self._request.get("log")
@@ -168,12 +152,12 @@ class Task:
 
     def start(self) -> Message:
         """Let init execute its program."""
-        if self.state != "created" or self._launched is None or self._start_failure is not None:
+        if self.state != "created" or self._start_failure is not None:
             raise NotRunning(self.id, self.state)
         fault_point("shim.starting")
         try:
-            self._launched.start()
-        except StartFailed as failure:
+            self._creator.ask({})
+        except WherryError as failure:
             self._start_failure = failure
             self._init.fail()
             raise
@@ -188,7 +172,7 @@ class Task:
         self._init.drain()
         failure = self._start_failure
         self._init.exit = {
-            "exit_code": failure.exit_code if failure is not None else _exit_code(status),
+            "exit_code": getattr(failure, "exit_code", 128) if failure is not None else _exit_code(status),
             "at_ns": time.time_ns(),
             "oom_killed": self._was_oom_killed(),
             "error": str(failure) if failure is not None else "",
@@ -203,7 +187,7 @@ class Task:
 
     def _was_oom_killed(self) -> bool:
         try:
-            return self._cgroup is not None and self._cgroup.oom_kill_count() > self._oom_kills
+            return self._cgroup is not None and self._cgroup.oom_kill_count() > 0
         except OSError:
             return False
 
@@ -218,24 +202,14 @@ class Task:
     def _tear_down(self) -> None:
         """Let go of all that can keep the mounts alive, and wait for all others to do so."""
         fault_point("shim.tearing-down")
-        if self._launched is not None:
-            for fd in (self._launched.mount_ns_fd, self._launched.network_fd):
-                if fd >= 0:
-                    os.close(fd)
-            self._launched.mount_ns_fd = self._launched.network_fd = -1
-        if self._rootfs_fd >= 0:
-            os.close(self._rootfs_fd)
-            self._rootfs_fd = -1
+        self._creator.end()
+        for fd in self._parts.values():
+            os.close(fd)
+        self._parts.clear()
         fault_point("shim.unmounted")
         if self._cgroup is not None and self.shares_pid_namespace:
             self._cgroup.kill()
         self._release_when_empty()
-
-    @property
-    def shares_pid_namespace(self) -> bool:
-        """Whether processes of the task can outlive init."""
-        namespaces = (self._spec.get("linux") or {}).get("namespaces") or []
-        return not any(each["type"] == "pid" and not each.get("path") for each in namespaces)
 
     @property
     def children(self) -> set[int]:
@@ -330,15 +304,17 @@ class Task:
 
     def rootfs(self) -> int:
         """The root directory's descriptor, which stays this task's."""
-        if self._rootfs_fd < 0:
-            raise NotRunning(self.id, self.state)
-        return self._rootfs_fd
+        return self._part("rootfs")
 
     def network(self) -> int:
         """The network namespace's descriptor, which stays this task's."""
-        if self._launched is None or self._launched.network_fd < 0:
-            raise NotRunning(self.id, self.state)
-        return self._launched.network_fd
+        return self._part("network")
+
+    def _part(self, name: str) -> int:
+        try:
+            return self._parts[name]
+        except KeyError:
+            raise NotRunning(self.id, self.state) from None
 
     def sync_log(self) -> int:
         """The log's size with all whole lines read so far in it."""
@@ -392,28 +368,33 @@ class Task:
         return {"pid": each.pid}
 
     def _run_exec(self, exec_id: str, each: Process, plan: Message) -> None:
-        assert self._cgroup is not None
+        cgroup = self._living_cgroup()
         stdio = None if each.terminal else Stdio(with_stdin=each.with_stdin)
-        try:
-            launched = launch.exec_process(
+        helper = Helper(
+            lambda sock: making.run_exec(
+                sock,
                 plan,
-                spec=self._spec,
-                init_pid=self._init.pid,
-                init_pidfd=self._init.pidfd,
-                cgroup=self._cgroup,
+                bundle_fd=self._bundle_fd,
                 container_id=self.id,
+                init=(self._init.pid, self._init.pidfd),
+                cgroup=cgroup,
                 stdio=stdio.inner if stdio is not None else None,
-                seccomp_cache=self._request.get("seccomp_cache"),
+                seccomp_cache=self._request["seccomp_cache"],
             )
+        )
+        try:
+            made, passed = helper.hear()
         except BaseException:
             if stdio is not None:
                 stdio.close_outer()
             raise
         finally:
+            helper.end()
             if stdio is not None:
                 stdio.close_inner()
-        each.born(launched.pid, launched.pidfd, lambda status: self._exec_ended(exec_id, status))
-        each.connect(stdio, launched.console_fd)
+        parts = dict(zip(made["parts"], passed, strict=True))
+        each.born(made, parts["pidfd"], lambda status: self._exec_ended(exec_id, status))
+        each.connect(stdio, parts.get("console", -1))
 
     def _exec_failed(self, exec_id: str, each: Process, error: Exception) -> None:
         exit_code = getattr(error, "exit_code", 128)

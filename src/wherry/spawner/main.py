@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 
-def main(_arguments: list[str]) -> int:
+def main(_arguments: list[str]) -> NoReturn:
     """Serve descriptor 3 until its end."""
     sock = _socket.socket(fileno=protocol.SOCKET_FD)
     process.close_range(protocol.SOCKET_FD + 1, 0xFFFFFFFF)
@@ -46,20 +46,21 @@ def main(_arguments: list[str]) -> int:
     # Nothing is imported from here on, neither here nor in a child: the package on the disk may be a
     # newer one by then, or gone.
     for places in (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache):
-        places.clear()  # type: ignore[attr-defined]
+        places.clear()
     memory.settle()
     Spawner(sock, warm_fds).run()
-    return 0
+    os._exit(0)  # nothing is left to be tidied, and tidying would take its time
 
 
 class Spawner:
     """The requests of one daemon."""
 
-    __slots__ = ("_operations", "_poll", "_socket", "_warm_fds")
+    __slots__ = ("_operations", "_poll", "_socket", "_spare", "_warm_fds")
 
     def __init__(self, sock: _socket.socket, warm_fds: list[int]) -> None:
         self._socket = sock
         self._warm_fds = warm_fds
+        self._spare: tuple[int, _socket.socket] | None = None  # a shim without a task, and its control socket
         self._poll = select.poll()
         self._poll.register(sock.fileno(), select.POLLIN)
         self._operations: dict[int, tuple[_socket.socket, object]] = {}
@@ -68,6 +69,8 @@ class Spawner:
         """Answer until the daemon is gone."""
         protocol.send(self._socket, {"hello": protocol.VERSION, "pid": os.getpid()})
         while True:
+            if self._spare is None and not self._poll.poll(0):
+                self._spare = self._fork_shim()  # when there is time, for the next one
             for fd, _ in self._poll.poll():
                 if fd in self._operations:
                     self._operation_ended(fd)
@@ -110,12 +113,32 @@ class Spawner:
     def _start_shim(self, message: Message, fds: list[int]) -> int:
         if len(fds) != 1:
             raise InvalidArgument("start_shim without the shim's connection")
+        assignment = {
+            "bundle": message["bundle"],
+            "title": f"wherry-shim {message['tenant']}/{message['id']}",
+        }
+        while True:
+            spare, self._spare = self._spare, None
+            pid, control = spare or self._fork_shim()
+            try:
+                protocol.send(control, assignment, fds)
+            except OSError:
+                if spare is None:
+                    raise
+                continue  # the spare one has been killed; a fresh one has not
+            finally:
+                control.close()
+            fault_point("spawner.shim-assigned")
+            return pid
+
+    def _fork_shim(self) -> tuple[int, _socket.socket]:
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         pid, _ = process.clone3(0, want_pidfd=False)
         if pid == 0:
-            title = f"wherry-shim {message['tenant']}/{message['id']}"
-            shim.run(fds[0], message["bundle"], title, self._warm_fds)
+            shim.run(theirs.detach(), self._warm_fds)
+        theirs.close()
         fault_point("spawner.shim-forked")
-        return pid
+        return pid, ours
 
     def _start_operation(self, message: Message, fds: list[int]) -> None:
         name = message["operation"]
@@ -147,7 +170,9 @@ def _run_operation(sock: _socket.socket, name: str, arguments: Message, fds: lis
     """In a child: do it, answer, end."""
     try:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        os.close(protocol.SOCKET_FD)  # or the daemon would not see the spawner's end while this goes on
+        # Or neither the daemon nor the spare shim would see the spawner's end while this goes on.
+        kept = [sock.fileno(), *fds]
+        shim.close_all_but(*kept)
         set_title("wherry-operate", f"wherry-operation {name}")
         fault_point("spawner.operating")
         try:
