@@ -5,6 +5,7 @@ On v1 hosts the same tests run for v2 in the virtual machine.
 
 import errno
 import os
+import re
 import signal
 import stat
 import statistics
@@ -17,9 +18,10 @@ import pytest
 from tests.integration.linux.forked import run_forked
 from tests.vm.marks import anywhere
 
+from wherry.diagnostics import faults
 from wherry.errors import InvalidArgument, Unavailable, Unsupported
 from wherry.linux import cgroupfs, namespaces, process
-from wherry.runtime.cgroups import Cgroup, CgroupInUse, LimitRefused
+from wherry.runtime.cgroups import Cgroup, CgroupInUse, LimitRefused, v1
 
 pytestmark = [
     *anywhere,
@@ -544,6 +546,40 @@ def test_deleting_waits_for_the_last_process_to_be_gone(sleeper: tuple[Cgroup, i
 
     assert not cgroup.exists()
     assert process.wait_pidfd(pidfd) is not None
+
+
+def fault_points() -> list[str]:
+    """The named points of this package that the host's version passes."""
+    sources = Path(v1.__file__).parent.glob("*.py")
+    points = {
+        point for source in sources for point in re.findall(r'fault_point\("(.+?)"\)', source.read_text())
+    }
+    return sorted(point for point in points if not re.match(rf"cgroup\.v[^{VERSION}]", point))
+
+
+@pytest.mark.parametrize("point", fault_points())
+def test_a_kill_at_any_step_can_be_made_good(make: Callable[..., Cgroup], point: str) -> None:
+    make(name="sibling")
+    path = f"/wherry-test-{os.getpid()}/torn"
+
+    pid, pidfd = process.clone3(0)
+    if pid == 0:
+        faults.arm(point)
+        cgroup = Cgroup.create(path, DOCKER)
+        start(cgroup)
+        cgroup.kill()
+        wait(lambda: os.waitpid(-1, 0) != (0, 0) and not cgroup.pids())
+        cgroup.delete()
+        os._exit(1)
+    assert process.wait_pidfd(pidfd) == (pid, signal.SIGKILL)
+    os.close(pidfd)
+
+    left = Cgroup.open(path)
+    left.kill()
+    wait(lambda: not left.pids())
+    assert Cgroup.create(path, DOCKER).exists()
+    left.delete()
+    assert not left.exists()
 
 
 def test_closing_leaves_no_descriptor(make: Callable[..., Cgroup]) -> None:
