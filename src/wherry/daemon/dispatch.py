@@ -70,9 +70,11 @@ class Dispatcher:
         status = status_of(error)
         message = str(error) or type(error).__name__
         facts = {"method": http.method, "path": http.target.partition("?")[0], "status": status}
-        log("error" if status >= 500 else "info", "request failed", **facts, error=message)
-        if not isinstance(error, WherryError):
-            log("error", "unexpected failure", traceback="".join(traceback.format_exception(error)))
+        if isinstance(error, WherryError):
+            log("info", "request refused", **facts, error=message)
+        else:
+            trace = "".join(traceback.format_exception(error))
+            log("error", "request failed", **facts, error=message, traceback=trace)
         if _is_ancient(http.target):
             return web.Response(
                 status, [("Content-Type", "text/plain; charset=utf-8")], f"{message}\n".encode()

@@ -56,18 +56,13 @@ class Daemon:
             placement.move_to_leaf(subtree, "wherryd", os.getpid())
         async with AsyncExitStack() as stack:
             engine = await stack.enter_async_context(open_engine(self._config))
-            router = all_routes()
-            server = Server(Dispatcher(router, engine, server=f"Docker/{__version__} (linux)"))
+            if subtree:
+                placement.move_to_leaf(subtree, "spawner", engine.tasks.spawner_pid)
+            server = Server(Dispatcher(all_routes(), engine, server=f"Docker/{__version__} (linux)"))
             stack.push_async_callback(self._close, server)
             await self._listen(server, context)
             self._settle()
-            log(
-                "info",
-                "daemon serves",
-                version=__version__,
-                pid=os.getpid(),
-                data_root=self._config.data_root,
-            )
+            log("info", "daemon serves", version=__version__, data_root=self._config.data_root)
             await self._until_end(server, engine)
             notify("STOPPING=1")
 

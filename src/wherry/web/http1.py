@@ -61,9 +61,11 @@ class Http1Connection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
 
     @property
-    def is_idle(self) -> bool:
-        """Whether the connection could be closed now without cutting anything off."""
-        return self._phase == _HEAD and not self._received
+    def can_be_cut(self) -> bool:
+        """Whether it is idle, or serves an answer that ends with its client anyway."""
+        if self._phase == _HEAD:
+            return not self._received
+        return self._phase == _HIJACKED or (self._request is not None and self._request.cancel_on_disconnect)
 
     # What the transport calls.
 

@@ -68,9 +68,9 @@ class Http2Connection(asyncio.Protocol):
         self.flush()
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no stream is open."""
-        return not self._streams
+    def can_be_cut(self) -> bool:
+        """Whether each of its streams, if there is any, ends with its client anyway."""
+        return all(stream.can_be_cut for stream in self._streams.values())
 
     # What the transport calls.
 
@@ -237,6 +237,11 @@ class _Stream:
         """Begin to answer."""
         self._request = request
         self.task = asyncio.get_running_loop().create_task(self._serve(request))
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether the answer ends with its client anyway."""
+        return bool(self._relay or (self._request and self._request.cancel_on_disconnect))
 
     # What the client does.
 

@@ -28,8 +28,8 @@ class Connection(Protocol):
     """What the server needs of a connection, whatever it speaks."""
 
     @property
-    def is_idle(self) -> bool:
-        """Whether it could be closed now without cutting anything off."""
+    def can_be_cut(self) -> bool:
+        """Whether nothing that must be finished happens on it."""
 
     def shut_down(self) -> None:
         """Close it now, cancelling what it does."""
@@ -75,13 +75,13 @@ class Server:
             listener.close()
 
     async def close(self, *, grace_s: float = 10.0) -> None:
-        """Stop listening, let requests in progress end for `grace_s`, then cut what is left."""
+        """Stop listening, let work in progress end for `grace_s`, and cut followers at once."""
         self.stop_listening()
         deadline = time.monotonic() + grace_s
         while self._connections:
             is_late = time.monotonic() > deadline
             for connection in tuple(self._connections):
-                if is_late or connection.is_idle:
+                if is_late or connection.can_be_cut:
                     connection.shut_down()
             await asyncio.sleep(_POLL_S)
             if is_late:
@@ -113,7 +113,7 @@ class _FirstBytes(asyncio.Protocol):
         self._since = time.monotonic()
 
     @property
-    def is_idle(self) -> bool:
+    def can_be_cut(self) -> bool:
         """Who has just connected is about to speak."""
         return not self._received and time.monotonic() - self._since > _FIRST_WORD_S
 

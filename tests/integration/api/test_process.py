@@ -175,7 +175,7 @@ class TestReadiness:
         words = [WHERRYD, *roots(tmp_path)[:4], "-H", "fd://"]
         script = f"exec 3<&{passed.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec {' '.join(words)}"
         process = subprocess.Popen(
-            ["/bin/sh", "-c", script],
+            ["/bin/bash", "-c", script],
             pass_fds=[passed.fileno()],
             env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(tmp_path / "notify")},
             stderr=subprocess.PIPE,

@@ -75,7 +75,7 @@ async def image_create(request: Request, engine: Engine) -> Response:
         raise InvalidArgument("either fromImage or fromSrc must be given")
     imported = import_image(
         engine,
-        request.http.body,
+        aiter(request.http.body),
         source=source,
         repository=query.get("repo"),
         tag=query.get("tag"),
@@ -201,7 +201,7 @@ async def image_load(request: Request, engine: Engine) -> Response:
     """
     loaded = load_images(
         engine,
-        request.http.body,
+        aiter(request.http.body),
         quiet=request.boolean("quiet"),
         platforms=request.query.all("platform"),
     )
