@@ -73,9 +73,9 @@ def compile_section(section: dict[str, Any], machine: str) -> bytes:
     if machine not in _NATIVE:
         raise InvalidArgument(f"seccomp filters for {machine} are not supported")
     default = _answer(section.get("defaultAction"), section.get("defaultErrnoRet"))
-    if default & seccomp.RET_ALLOW == seccomp.RET_USER_NOTIF:
+    if default == seccomp.RET_USER_NOTIF:
         raise InvalidArgument("SCMP_ACT_NOTIFY cannot be the default action")
-    rules = parse_rules(section.get("syscalls") or [], default)
+    rules = parse_rules(_objects(section.get("syscalls"), "syscalls"), default)
     wanted = _architectures(section, machine)
     program = cbpf.Program()
     entry = program.leave(_KILL)  # an ABI that is not wanted
@@ -101,12 +101,12 @@ def parse_rules(entries: list[dict[str, Any]], default: int) -> dict[str, list[R
     rules: dict[str, list[Rule]] = {}
     for entry in entries:
         names = entry.get("names")
-        if not names or not all(isinstance(name, str) for name in names):
+        if not names or not _are_strings(names):
             raise InvalidArgument("a seccomp rule needs the names of system calls")
         answer = _answer(entry.get("action"), entry.get("errnoRet"))
-        alternatives = _alternatives([_condition(each) for each in entry.get("args") or []])
+        alternatives = _alternatives([_condition(each) for each in _objects(entry.get("args"), "args")])
         for name in names:
-            if answer & seccomp.RET_ALLOW == seccomp.RET_USER_NOTIF and name == "write":
+            if answer == seccomp.RET_USER_NOTIF and name == "write":
                 raise InvalidArgument("SCMP_ACT_NOTIFY cannot be used for the write system call")
             known = rules.setdefault(name, [])
             if answer != default:
@@ -131,12 +131,12 @@ def _condition(entry: dict[str, Any]) -> Condition:
     index, operator = entry.get("index"), entry.get("op")
     if not isinstance(index, int) or not 0 <= index < _ARGUMENTS:
         raise InvalidArgument(f"invalid seccomp argument index {index!r}")
-    if operator not in _OPERATORS:
+    if not isinstance(operator, str) or operator not in _OPERATORS:
         raise InvalidArgument(f"unknown seccomp operator {operator!r}")
     values = entry.get("value") or 0, entry.get("valueTwo") or 0
     if not all(isinstance(value, int) and 0 <= value < 1 << 64 for value in values):
         raise InvalidArgument(f"invalid seccomp argument value {values!r}")
-    return index, str(operator), *values
+    return index, operator, *values
 
 
 def _alternatives(conditions: list[Condition]) -> list[tuple[Condition, ...]]:
@@ -146,11 +146,26 @@ def _alternatives(conditions: list[Condition]) -> list[tuple[Condition, ...]]:
 
 
 def _architectures(section: dict[str, Any], machine: str) -> set[str]:
-    names = set(section.get("architectures") or [])
+    given = section.get("architectures") or []
+    if not _are_strings(given):
+        raise InvalidArgument("seccomp architectures must be a list of names")
+    names = set(given)
     unknown = names - _FOREIGN - {name for family in _FAMILY.values() for name in family}
     if unknown:
-        raise InvalidArgument(f"unknown seccomp architecture {min(map(str, unknown))!r}")
+        raise InvalidArgument(f"unknown seccomp architecture {min(unknown)!r}")
     return names | {_NATIVE[machine]}
+
+
+def _objects(value: object, name: str) -> list[dict[str, Any]]:
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise InvalidArgument(f"seccomp {name} must be a list of objects")
+    return value
+
+
+def _are_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _ranges(
@@ -178,7 +193,8 @@ def _table_ranges(
     known = [(table[name], rules[name]) for name in rules if name in table]
     leaves = {number: _leaf(each) for number, each in known if each}
     last = max((number for number, _ in known), default=end - 1)
-    refuses = default not in _PERMISSIVE and default & seccomp.RET_ALLOW != seccomp.RET_TRACE
+    # A tracer sees to unknown calls itself.
+    refuses = default not in _PERMISSIVE and default & seccomp.ACTION != seccomp.RET_TRACE
     points: list[tuple[int, Leaf]] = [(start, default)]
     for number in sorted(leaves):
         points += [(number, leaves[number]), (number + 1, default)]
