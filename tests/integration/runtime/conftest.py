@@ -15,9 +15,9 @@ import pytest
 
 BUSYBOX = Path("/bin/busybox")
 APPLETS = (
-    "sh", "ls", "cat", "id", "mount", "umount", "sleep", "true", "echo", "grep", "mkdir", "mknod", "dd", "ps", "kill",
-    "hostname", "chroot", "env", "pwd", "stat", "readlink", "test", "touch", "rm", "ln", "chmod", "head", "tty",
-    "stty", "unshare", "wc", "date", "tail", "setsid", "od",
+    "cat", "chmod", "chroot", "date", "dd", "echo", "env", "grep", "head", "hostname", "id", "kill", "ln", "ls",
+    "mkdir", "mknod", "mount", "od", "ps", "pwd", "readlink", "rm", "setsid", "sh", "sleep", "stat", "stty",
+    "tail", "test", "touch", "true", "tty", "umount", "unshare", "wc",
 )  # fmt: skip
 SOURCE = Path(__file__).parents[3] / "src"
 LAUNCHER = Path(sys.prefix) / "bin" / "wherry-runtime"
@@ -186,8 +186,10 @@ class Runtime:
             self("delete", "--force", name)
 
 
-def _mounts() -> list[str]:
-    return [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+def _mounts(ours: Path) -> list[str]:
+    """Mountpoints of the test's own, and of what a wrong mount would cover: not those of other tests."""
+    points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [each for each in points if each.startswith((str(ours), "/proc", "/sys", "/dev")) or each == "/"]
 
 
 @pytest.fixture
@@ -200,11 +202,11 @@ def bundle(tmp_path: Path) -> Bundle:
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
     if os.geteuid():
         pytest.skip("needs root")
-    before = _mounts()
+    before = _mounts(tmp_path)
     runtime = Runtime([str(LAUNCHER)], tmp_path / "state", tmp_path / "log.json")
     yield runtime
     runtime.clean()
-    assert _mounts() == before, "the host's mounts have changed"
+    assert _mounts(tmp_path) == before, "the host's mounts have changed"
     assert not (tmp_path / "state").exists() or not [
         p for p in (tmp_path / "state").iterdir() if p.name[0] != "."
     ]

@@ -22,7 +22,8 @@ def test_a_command_that_is_not_in_path_fails_create_with_dockers_words(
 
     assert result.returncode == 1
     assert runtime.last_error().endswith(
-        'unable to start container process: error during container init: exec: "nope": executable file not found in $PATH'
+        "unable to start container process: error during container init: "
+        'exec: "nope": executable file not found in $PATH'
     )
     assert runtime("state", "c").returncode == 1
 
