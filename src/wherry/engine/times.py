@@ -37,6 +37,12 @@ def rfc3339(instant_ns: int) -> str:
     return f"{text}.{fraction:09d}".rstrip("0").rstrip(".") + "Z"
 
 
+def rfc3339_fixed(instant_ns: int) -> str:
+    """`instant_ns` as RFC 3339 in UTC with all nine digits, as log lines show it."""
+    seconds, fraction = divmod(instant_ns, SECOND_NS)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:09d}Z"
+
+
 def parse_timestamp(text: str, *, now_ns: int) -> int:
     """The instant that `text` names: Unix seconds with a fraction, RFC 3339, or a Go duration ago.
 

@@ -51,7 +51,9 @@ class TestStarts:
             async with roots.engine() as engine:
                 await create(engine, *command)
 
-                with pytest.raises(InvalidArgument, match=rf"^failed to create task for container: .*{text}$"):
+                with pytest.raises(
+                    InvalidArgument, match=rf"^failed to create task for container: .*{text}$"
+                ):
                     await start_container(engine, "box")
 
                 state = (await inspect_container(engine, "box"))["State"]
@@ -280,7 +282,9 @@ class TestEnds:
                 await kill_container(engine, "box", signal="usr1")
 
                 assert (await waiter)["StatusCode"] == 9
-                with pytest.raises(Conflict, match=r"cannot kill container: box: container .* is not running"):
+                with pytest.raises(
+                    Conflict, match=r"cannot kill container: box: container .* is not running"
+                ):
                     await kill_container(engine, "box")
 
         asyncio.run(scenario())

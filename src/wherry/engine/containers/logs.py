@@ -13,10 +13,9 @@ import msgspec
 
 from wherry.api import frames
 from wherry.engine.containers.directory import log_path
-from wherry.engine.times import parse_timestamp
+from wherry.engine.times import parse_timestamp, rfc3339_fixed
 from wherry.errors import InvalidArgument, Unsupported, WherryError
 from wherry.logs.json_file import Entry, JsonFileReader
-from wherry.logs.json_file.encoding import format_time
 
 if TYPE_CHECKING:
     from wherry.engine.containers.container import Container
@@ -146,7 +145,7 @@ def _encoder(query: LogQuery, *, framed: bool) -> Callable[[Entry], bytes]:
         if query.details:
             text = _details(attributes) + b" " + text
         if query.timestamps:
-            text = format_time(time_ns).encode() + b" " + text
+            text = f"{rfc3339_fixed(time_ns)} ".encode() + text
         return frames.encode(stream, text) if framed else text
 
     return encode

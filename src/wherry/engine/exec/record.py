@@ -7,6 +7,7 @@ The file stands in the exec root beside the task it belongs to: execs do not out
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -40,6 +41,7 @@ class Exec:
         self.state: Literal["created", "running", "stopped"] = "created"
         self.pid = 0
         self.exit_code: int | None = None
+        self.ended = asyncio.Event()
 
     @property
     def id(self) -> str:

@@ -119,6 +119,7 @@ async def _start(
         failure = exec_failure(error) if isinstance(error, StartFailed) else None
         running.state = "stopped"
         running.exit_code = failure.exit_code if failure else OTHER
+        running.ended.set()
         if failure is None:
             raise
         raise failure.error from error
@@ -169,6 +170,7 @@ async def watch_exec(engine: Engine, running: Exec, task: Task) -> None:
     running.exit_code = exited.result().exit_code if exited.done() else 128 + signal.SIGKILL
     running.pid = 0
     running.state = "stopped"
+    running.ended.set()
     code = str(running.exit_code)
     emit_container(engine, running.container, "exec_die", execID=running.id, exitCode=code)
     await _forget_oldest(engine, running.container, task)
