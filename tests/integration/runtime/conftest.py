@@ -15,9 +15,9 @@ import pytest
 
 BUSYBOX = Path("/bin/busybox")
 APPLETS = (
-    "cat", "chmod", "chroot", "date", "dd", "echo", "env", "grep", "head", "hostname", "id", "kill", "ln", "ls",
-    "mkdir", "mknod", "mount", "od", "ps", "pwd", "readlink", "rm", "setsid", "sh", "sleep", "stat", "stty",
-    "tail", "test", "touch", "true", "tty", "umount", "unshare", "wc",
+    "cat", "chmod", "chroot", "date", "dd", "echo", "env", "grep", "head", "hostname", "id", "kill", "ln",
+    "ls", "mkdir", "mknod", "mount", "od", "ps", "pwd", "readlink", "rm", "setsid", "sh", "sleep", "stat",
+    "stty", "tail", "test", "touch", "true", "tty", "umount", "unshare", "wc",
 )  # fmt: skip
 SOURCE = Path(__file__).parents[3] / "src"
 LAUNCHER = Path(sys.prefix) / "bin" / "wherry-runtime"

@@ -105,7 +105,8 @@ def test_the_runtime_seen_from_inside_cannot_be_opened_for_writing(runtime: Runt
         "sh",
         "-c",
         "echo up; while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] && continue; "
-        "if exec 8<$p/exe; then (echo x > /proc/self/fd/8) && echo OPENED; exec 8<&-; fi; done; done 2>/dev/null",
+        "if exec 8<$p/exe; then (echo x > /proc/self/fd/8) && echo OPENED; exec 8<&-; fi; "
+        "done; done 2>/dev/null",
     )
     runtime.create(bundle)
     runtime("start", "c")
@@ -284,7 +285,8 @@ def test_a_process_that_joins_cannot_be_looked_into(runtime: Runtime, bundle: Bu
     bundle.command(
         "sh",
         "-c",
-        "while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] || readlink $p/exe $p/fd/* 2>/dev/null; done; done"
+        "while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] || "
+        "for l in $p/exe $p/fd/*; do readlink $l 2>/dev/null; done; done; done"
         " | grep -v -e busybox -e pipe: -e null -e /proc",
     )
     runtime.create(bundle)

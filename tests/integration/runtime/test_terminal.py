@@ -143,7 +143,8 @@ def test_a_user_namespace_maps_the_ids(runtime: Runtime, bundle: Bundle, tmp_pat
     os.chown(tmp_path / "given", 100005, 100005)
     bundle.mount("/given", "bind", str(tmp_path / "given"), "bind", "ro")
     bundle.command(
-        "sh", "-c", "cat /proc/self/uid_map; id -u; stat -c %u /given /proc/1; echo x > /dev/null; ls -ld /proc/keys; "
+        "sh", "-c", "cat /proc/self/uid_map; id -u; stat -c %u /given /proc/1; "
+        "echo x > /dev/null; ls -ld /proc/keys; "
         "touch /tmp/made; cat /proc/keys | wc -c; mount | grep -c cgroup"
     )  # fmt: skip
 
