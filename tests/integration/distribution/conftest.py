@@ -108,6 +108,7 @@ class Stores:
     """The stores of one data root, as the daemon wires them."""
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self.metadata = Metadata(root / "metadata.db")
         self.threads = Threads()
         self.content = LocalContent(root / "content", self.metadata)

@@ -18,6 +18,7 @@ import msgspec
 
 from wherry.core.content import ContentMismatch, ContentStore
 from wherry.core.leases import HeldLease
+from wherry.core.transfer.intake import receive
 from wherry.core.transfer.progress import Reporter
 from wherry.diagnostics.faults import fault_point
 from wherry.errors import InvalidArgument
@@ -121,7 +122,7 @@ class Spooler:
                 return promised
         key = f"blob-{digest}" if digest else f"archive-{self._lease.id}-{len(self._spooled.files)}"
         count = self._reporter.counter(digest.short if digest else path[:12], "Loading layer", entry.size)
-        with self._content.ingest(key, promised) as ingest:
+        with receive(self._content, key, promised) as ingest:
             if ingest.offset:
                 ingest.restart()
             for piece in reader.data():

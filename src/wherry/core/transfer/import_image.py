@@ -17,9 +17,9 @@ from wherry.core.content import ContentStore
 from wherry.core.images import Image
 from wherry.core.leases import HeldLease
 from wherry.core.transfer.changes import apply_changes
-from wherry.core.transfer.layer_intake import Layer, take_layer
+from wherry.core.transfer.intake import describe_bytes, store_bytes
+from wherry.core.transfer.layers import Layer, take_layer
 from wherry.core.transfer.progress import Progress, Reporter, silent
-from wherry.core.transfer.pull import describe_bytes, store_bytes
 from wherry.core.transfer.services import TransferServices, dangling_name, held_lease, name_image
 from wherry.core.transfer.streams import open_source
 from wherry.core.transfer.unpacking import unpack

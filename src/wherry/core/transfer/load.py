@@ -17,8 +17,9 @@ from wherry.core.images import Image
 from wherry.core.leases import HeldLease
 from wherry.core.transfer.archive import Spooled, Spooler
 from wherry.core.transfer.archive_plan import ArchiveImage, plan_archive
+from wherry.core.transfer.intake import store_bytes
 from wherry.core.transfer.progress import Progress, Reporter, silent
-from wherry.core.transfer.pull import check_layer, store_bytes
+from wherry.core.transfer.pull import check_layer
 from wherry.core.transfer.reading import find_manifest, read_config
 from wherry.core.transfer.services import TransferServices, dangling_name, held_lease, name_image
 from wherry.core.transfer.streams import open_source
@@ -93,7 +94,7 @@ def _plan(services: TransferServices, lease: HeldLease, spooled: Spooled) -> lis
         if image.document is not None:
             lease.add_content(image.target.digest)
             store_bytes(services.content, image.target, image.document)
-            fault_point("load.manifest-stored")
+        fault_point("load.manifest-stored")
     return images
 
 

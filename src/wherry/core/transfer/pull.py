@@ -9,14 +9,13 @@ relies on is collected under it.  The name comes last.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager
 
 from wherry.core.content import ContentStore, IngestBusy
 from wherry.core.images import Image
 from wherry.core.leases import HeldLease
 from wherry.core.remotes import Credentials
 from wherry.core.remotes.registry import Registry
-from wherry.core.remotes.repository import BlobSink
+from wherry.core.transfer.intake import ingest_key, receive, store_bytes
 from wherry.core.transfer.progress import Progress, Reporter, silent
 from wherry.core.transfer.reading import INDEX_DEPTH
 from wherry.core.transfer.services import TransferServices, held_lease, name_image, run_all
@@ -25,7 +24,6 @@ from wherry.diagnostics.faults import fault_point
 from wherry.errors import DataLoss, NotFound, Unsupported
 from wherry.oci import media_types
 from wherry.oci.descriptor import Descriptor
-from wherry.oci.digest import digest_of
 from wherry.oci.documents import DOCUMENT_LIMIT_BYTES, InvalidDocument
 from wherry.oci.image_config import ImageConfig
 from wherry.oci.manifest import Manifest, Schema1Removed, parse_manifest
@@ -206,7 +204,9 @@ class _Pull:
 
         while not await self._disk(self._content.exists, descriptor.digest):
             try:
-                await self._registry.fetch(descriptor, lambda: open_sink(self._content, descriptor), on_bytes)
+                await self._registry.fetch(
+                    descriptor, lambda: receive(self._content, ingest_key(descriptor), descriptor), on_bytes
+                )
                 await self._note_source(descriptor)
             except IngestBusy:
                 await asyncio.sleep(_BUSY_INTERVAL_S)
@@ -230,29 +230,6 @@ class _Pull:
 
 def _ignore(_offset: int) -> None:
     pass
-
-
-def ingest_key(descriptor: Descriptor) -> str:
-    """The key under which a blob comes in: any two transfers of it share one."""
-    return f"blob-{descriptor.digest}"
-
-
-def open_sink(content: ContentStore, descriptor: Descriptor) -> AbstractContextManager[BlobSink]:
-    """The ingest of a promised blob."""
-    return content.ingest(ingest_key(descriptor), descriptor)
-
-
-def store_bytes(content: ContentStore, descriptor: Descriptor, data: bytes) -> None:
-    """Store a small blob in one go, dropping what an interrupted try left."""
-    with content.ingest(ingest_key(descriptor), descriptor) as ingest:
-        if ingest.offset:
-            ingest.restart()
-        ingest.write(data)
-
-
-def describe_bytes(media_type: str, data: bytes) -> Descriptor:
-    """The descriptor of `data`."""
-    return Descriptor(media_type, digest_of(data), len(data))
 
 
 def note_source(content: ContentStore, descriptor: Descriptor, reference: Reference) -> None:

@@ -17,6 +17,8 @@ from wherry.core.remotes import RegistryOptions
 from wherry.core.snapshots import Snapshotter
 from wherry.core.threads import Threads
 from wherry.diagnostics.faults import fault_point
+from wherry.diagnostics.logs import log
+from wherry.errors import WherryError
 from wherry.oci.descriptor import Descriptor
 
 DANGLING = "moby-dangling@"
@@ -53,6 +55,8 @@ def _give_back(leases: Leases, tenant: str, lease_id: str) -> None:
         leases.delete(tenant, lease_id)
     except LeaseNotFound:
         pass  # it expired meanwhile
+    except WherryError as error:
+        log("warning", "cannot give back a lease; it will expire", lease=lease_id, error=error)
 
 
 async def run_all(coroutines: Iterable[Coroutine[Any, Any, object]]) -> None:

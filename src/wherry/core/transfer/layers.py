@@ -12,6 +12,7 @@ from typing import IO
 import msgspec
 
 from wherry.core.content import ContentStore, Ingest
+from wherry.core.transfer.intake import receive
 from wherry.diagnostics.faults import fault_point
 from wherry.files.decompress import Decompressed, open_compressed
 from wherry.oci import media_types
@@ -39,7 +40,7 @@ def take_layer(content: ContentStore, file: IO[bytes], *, key: str, on_bytes: Ca
     """
     source = _Recorded(file)
     tar = open_compressed(source)
-    with content.ingest(key) as ingest:
+    with receive(content, key) as ingest:
         if tar.compression in _KEPT:
             diff_id = _keep(source, tar, ingest, on_bytes)
         else:
