@@ -35,12 +35,13 @@ OPTIONS = RegistryOptions(attempts=3, backoff_s=0.01, connect_timeout_s=5.0, rea
 class RealRegistry:
     """Debian's docker-registry on the loopback."""
 
-    def __init__(self, root: Path, *, htpasswd: str = "") -> None:
+    def __init__(self, root: Path, *, htpasswd: str = "", auth: str = "") -> None:
         self.root = root
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self._htpasswd = htpasswd
+        self._auth = auth
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,7 +56,9 @@ class RealRegistry:
         )
         if self._htpasswd:
             (self.root / "htpasswd").write_text(self._htpasswd)
-            configuration += f"auth: {{htpasswd: {{realm: wherry, path: {self.root}/htpasswd}}}}\n"
+            self._auth = f"{{htpasswd: {{realm: wherry, path: {self.root}/htpasswd}}}}"
+        if self._auth:
+            configuration += f"auth: {self._auth}\n"
         (self.root / "config.yml").write_text(configuration)
         with open(self.root / "log", "wb") as log:
             self._process = subprocess.Popen(
