@@ -96,7 +96,12 @@ class Task:
         Raises:
             Conflict: the process is not running.
         """
-        await self._call("kill", signal=signal, exec_id=exec_id, all=all)
+        try:
+            await self._call("kill", signal=signal, exec_id=exec_id, all=all)
+        except Unavailable:
+            # The shim is lost, and what it ran is being killed: by that the signal has come too late.
+            await self.exited
+            raise Conflict(f"task {self.id} is not running") from None
 
     async def pause(self) -> None:
         """Freeze all processes.
