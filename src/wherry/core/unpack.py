@@ -17,6 +17,7 @@ from typing import IO, Literal
 
 from wherry.core.content import ContentStore
 from wherry.core.diff import apply
+from wherry.core.disk import disk_failures
 from wherry.core.leases import HeldLease
 from wherry.core.snapshots import SnapshotExists, SnapshotNotFound, Snapshotter
 from wherry.diagnostics.faults import fault_point
@@ -108,10 +109,10 @@ def unpack_layer(
         snapshots.prepare(key, parent)
         try:
             fault_point("unpack.prepared")
-            with content.open(layer.digest) as file:
+            with disk_failures(f"cannot unpack layer {layer.digest}"), content.open(layer.digest) as file:
                 source = _Counted(file, lambda count: tell(layer, "extracting", count))
                 apply(snapshots, key, source, compression=COMPRESSION[layer.media_type], diff_id=diff_id)
-            fault_point("unpack.applied")
+                fault_point("unpack.applied")
             _commit(snapshots, chain_id, key)
         except BaseException:
             _discard(snapshots, key)

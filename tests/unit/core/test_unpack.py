@@ -18,7 +18,7 @@ from wherry.core.metadata import Metadata
 from wherry.core.snapshots.native import NativeSnapshots
 from wherry.core.unpack import unpack_image, unpack_layers
 from wherry.diagnostics import faults
-from wherry.errors import InvalidArgument, Unsupported, WherryError
+from wherry.errors import InvalidArgument, ResourceExhausted, Unsupported, WherryError
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import digest_of
 from wherry.oci.image_config import chain_ids
@@ -139,7 +139,7 @@ def test_a_full_disk_leaves_nothing_and_the_next_try_succeeds(stores: Stores) ->
     image = FakeImage(stores.content, BASE)
     faults.arm("unpack.applied=ENOSPC")
     try:
-        with pytest.raises(OSError):
+        with pytest.raises(ResourceExhausted, match="no space left on device"):
             unpack_image(stores.content, stores.snapshots, image.manifest, image.config)
     finally:
         faults.arm("")

@@ -12,7 +12,6 @@ Spec: image-spec, image-layout.md, Blobs.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -31,9 +30,10 @@ from wherry.core.content import (
     Info,
     IngestBusy,
 )
+from wherry.core.disk import disk_failures
 from wherry.core.metadata import Metadata, Schema
 from wherry.diagnostics.faults import fault_point
-from wherry.errors import InvalidArgument, ResourceExhausted
+from wherry.errors import InvalidArgument
 from wherry.files import json
 from wherry.files.atomic import sync_directory, write_all
 from wherry.oci.descriptor import Descriptor
@@ -79,7 +79,8 @@ class LocalContent(ContentStore):
             except ContentMismatch:
                 blob.discard()
                 raise
-            self._publish(blob)
+            with disk_failures(f"cannot store content {blob.descriptor.digest}"):
+                self._publish(blob)
 
     def open(self, digest: Digest) -> IO[bytes]:
         try:
@@ -218,13 +219,12 @@ class LocalIngest:
             raise ContentMismatch(
                 f"content {self._promised.digest}: got at least {end} bytes, expected {self._promised.size}"
             )
-        try:
-            write_all(self.fd, data)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                os.truncate(self.fd, self.offset)  # what was hashed, so that the next try goes on from here
-                raise ResourceExhausted(f"cannot store content: {os.strerror(error.errno)}") from error
-            raise
+        with disk_failures("cannot store content"):
+            try:
+                write_all(self.fd, data)
+            except OSError:
+                os.truncate(self.fd, self.offset)  # to what was hashed: the next try goes on from here
+                raise
         self._hash.update(data)
         self.offset = end
         return len(data)

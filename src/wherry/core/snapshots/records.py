@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from wherry.core.disk import disk_failures
 from wherry.core.metadata import Metadata, Schema
 from wherry.core.mounts import Mount
 from wherry.core.snapshots import (
@@ -109,10 +110,11 @@ class RecordedSnapshots(Snapshotter):
         if self.exists(name):
             raise SnapshotExists(name)
         files = self._root / str(row["id"]) / "fs"
-        usage = tree_usage(files)
-        # A name promises whole files: after a power failure nobody would unpack the layer again.
-        sync_file_system(files)
-        fault_point("snapshot.synced")
+        with disk_failures(f"cannot commit snapshot {key}"):
+            usage = tree_usage(files)
+            # A name promises whole files: after a power failure nobody would unpack the layer again.
+            sync_file_system(files)
+            fault_point("snapshot.synced")
         self._metadata.write(_commit, self.name, name, key, dict(labels or {}), usage, time.time_ns())
         fault_point("snapshot.committed")
         self._discard(self._root / str(row["id"]), "work")
@@ -174,7 +176,7 @@ class RecordedSnapshots(Snapshotter):
         if self.exists(key):
             raise SnapshotExists(key)
         parents = [self._root / str(row["id"]) for row in chain]
-        with self._new_directory() as directory:
+        with disk_failures(f"cannot make snapshot {key}"), self._new_directory() as directory:
             if kind == "active" or not parents:
                 self._fill(directory, parents[0] if parents else None)
             fault_point("snapshot.directory-made")

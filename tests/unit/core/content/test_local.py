@@ -16,7 +16,7 @@ from wherry.core.content import ContentMismatch
 from wherry.core.content.local import LocalContent, ingest_name
 from wherry.core.metadata import Metadata
 from wherry.diagnostics import faults
-from wherry.errors import ResourceExhausted
+from wherry.errors import DataLoss, ResourceExhausted
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import digest_of
 
@@ -92,7 +92,7 @@ class TestLocalContent(ContentContract):
         interrupt(store, "hello", HELLO[:3], hello)
         with monkeypatch.context() as patch:
             patch.setattr("wherry.core.content.local.write_all", full)
-            with pytest.raises(ResourceExhausted, match="No space left"):
+            with pytest.raises(ResourceExhausted, match="no space left"):
                 put_under(store, "hello", HELLO[3:], hello)
 
         with store.ingest("hello", hello) as blob:
@@ -180,7 +180,7 @@ class TestCrashes:
         hello = describe(HELLO)
         faults.arm("content.blob-synced=EIO")
         try:
-            with pytest.raises(OSError, match="Input/output"), store.ingest("hello", hello) as blob:
+            with pytest.raises(DataLoss, match="input/output"), store.ingest("hello", hello) as blob:
                 blob.write(HELLO)
         finally:
             faults.arm("")
