@@ -89,7 +89,7 @@ class TestStarts:
     def test_an_unknown_image_is_not_found(self, roots: Roots) -> None:
         async def scenario() -> None:
             async with roots.engine() as engine:
-                with pytest.raises(NotFound, match="^No such image: nope:latest$"):
+                with pytest.raises(NotFound, match=r"^No such image: nope:latest$"):
                     await create(engine, "true", image="nope")
 
                 assert not list(engine.containers_root.iterdir())
