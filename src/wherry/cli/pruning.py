@@ -8,6 +8,7 @@ from wherry.cli.failures import CommandFailed
 from wherry.cli.filters import filters_query
 from wherry.cli.flags import Flag
 from wherry.cli.units import human_size
+from wherry.client.failures import NotFoundResponse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,8 +57,11 @@ def prune_containers(session: Session, pairs: list[tuple[str, str]]) -> tuple[st
 
 
 def prune_networks(session: Session, pairs: list[tuple[str, str]]) -> tuple[str, int]:
-    """The report of the removed networks."""
-    answer = session.client.json("POST", "/networks/prune", query=prune_query(session, pairs))
+    """The report of the removed networks; a daemon without networks of its own has none."""
+    try:
+        answer = session.client.json("POST", "/networks/prune", query=prune_query(session, pairs))
+    except NotFoundResponse:
+        return "", 0
     return _report("Deleted Networks:", answer.get("NetworksDeleted")), 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from wherry.client.config import load_config
+from wherry.client.failures import InvalidEndpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,9 +65,12 @@ class Session:
         if self._endpoint is None:
             from wherry.client.endpoint import resolve_endpoint
 
-            self._endpoint = resolve_endpoint(
-                self.config, hosts=self._hosts, context=self._context, tls=self._tls
-            )
+            try:
+                self._endpoint = resolve_endpoint(
+                    self.config, hosts=self._hosts, context=self._context, tls=self._tls
+                )
+            except InvalidEndpoint as error:
+                raise InvalidEndpoint(f"Failed to initialize: {error}") from None
         return self._endpoint
 
     @property

@@ -100,7 +100,8 @@ def parse_cpus(text: str) -> int:
     divisor = int(below) if slash and plain else 1
     if not plain or not divisor:
         raise ValueError(f"failed to parse {text} as a rational number")
-    nano, rest = divmod(int(digits) * 1_000_000_000, 10 ** len(fraction) * divisor)
+    scale: int = 10 ** len(fraction) * divisor
+    nano, rest = divmod(int(digits) * 1_000_000_000, scale)
     if rest:
         raise ValueError("value is too precise")
     return -nano if text.startswith("-") else nano

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from wherry.cli.commands import Command
 from wherry.cli.container.attachment import converse, follow_window
 from wherry.cli.container.body import read_environment
@@ -19,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _EXIT_TIMEOUT_S = 0.001, 0.1, 10.0
 COMMAND = Command(
     "[OPTIONS] CONTAINER COMMAND [ARG...]",
     (
@@ -96,5 +99,22 @@ def _converse(
             hijacked.stream.close()
     if ended == DETACHED:
         return 0
-    code = session.client.json("GET", f"{path}/json").get("ExitCode")
-    return int(code or 0)
+    return _exit_code(session, path)
+
+
+def _exit_code(session: Session, path: str) -> int:
+    """The command's exit code.
+
+    The end of its output can be seen a moment before its exit is: a daemon that still calls it
+    running is asked again.
+    """
+    pause_s = _FIRST_PAUSE_S
+    deadline = time.monotonic() + _EXIT_TIMEOUT_S
+    while True:
+        state = session.client.json("GET", f"{path}/json")
+        if not state.get("Running") and state.get("ExitCode") is not None:
+            return int(state["ExitCode"])
+        if time.monotonic() > deadline:
+            raise CommandFailed("the output of the command has ended, but the command has not")
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
