@@ -25,7 +25,8 @@ class TestFailures:
             decode(b"{} {}", ExecConfig)
 
     @pytest.mark.parametrize(
-        "body", [b"{", b"[]", b'"x"', b'{"Tty": "yes"}', b'{"Env": [1]}', b'{"Cmd": {}}', b"\xff", b"[" * 100_000]
+        "body",
+        [b"{", b"[]", b'"x"', b'{"Tty": "yes"}', b'{"Env": [1]}', b'{"Cmd": {}}', b"\xff", b"[" * 100_000],
     )
     def test_what_is_not_such_a_body_is_an_invalid_argument(self, body: bytes) -> None:
         with pytest.raises(InvalidArgument, match=r"^invalid JSON: "):
@@ -44,7 +45,9 @@ class TestReading:
         assert request.host_config.network_mode == "host"
 
     def test_null_means_not_given(self) -> None:
-        request = decode(b'{"Env": null, "Tty": null, "HostConfig": null, "Labels": {"a": null}}', ContainerCreateRequest)
+        request = decode(
+            b'{"Env": null, "Tty": null, "HostConfig": null, "Labels": {"a": null}}', ContainerCreateRequest
+        )
 
         assert (request.env, request.tty, request.labels) == (None, False, {"a": ""})
         assert request.host_config == HostConfig()
@@ -81,7 +84,10 @@ class TestReading:
         assert set(endpoints) == {"web", "b"}
 
     def test_names_that_pascal_case_would_miss(self) -> None:
-        host = decode(b'{"UTSMode": "host", "ContainerIDFile": "x", "BlkioDeviceReadIOps": [{"Path": "/d"}]}', HostConfig)
+        host = decode(
+            b'{"UTSMode": "host", "ContainerIDFile": "x", "BlkioDeviceReadIOps": [{"Path": "/d"}]}',
+            HostConfig,
+        )
 
         wire = to_wire(host)
         assert (wire["UTSMode"], wire["ContainerIDFile"]) == ("host", "x")
@@ -89,7 +95,10 @@ class TestReading:
         assert wire["CgroupnsMode"] == ""
 
     def test_an_encoded_value_reads_back(self) -> None:
-        request = decode(b'{"Image": "a", "Volumes": {"/v": null}, "HostConfig": {"Binds": ["/a:/b"]}}', ContainerCreateRequest)
+        request = decode(
+            b'{"Image": "a", "Volumes": {"/v": null}, "HostConfig": {"Binds": ["/a:/b"]}}',
+            ContainerCreateRequest,
+        )
 
         assert request.volumes == {"/v": {}}
         import msgspec
