@@ -22,6 +22,7 @@ from wherry.daemon.dispatch import Dispatcher
 from wherry.daemon.notify import notify, tell_ready
 from wherry.daemon.routes import all_routes
 from wherry.daemon.wiring import open_engine
+from wherry.diagnostics.faults import fault_point
 from wherry.diagnostics.logs import log
 from wherry.engine.engine import Engine
 from wherry.errors import InvalidArgument
@@ -56,11 +57,13 @@ class Daemon:
             placement.move_to_leaf(subtree, "wherryd", os.getpid())
         async with AsyncExitStack() as stack:
             engine = await stack.enter_async_context(open_engine(self._config))
+            fault_point("daemon.restored")
             if subtree:
                 placement.move_to_leaf(subtree, "spawner", engine.tasks.spawner_pid)
             server = Server(Dispatcher(all_routes(), engine, server=f"Docker/{__version__} (linux)"))
             stack.push_async_callback(self._close, server)
             await self._listen(server, context)
+            fault_point("daemon.listening")
             self._settle()
             log("info", "daemon serves", version=__version__, data_root=self._config.data_root)
             await self._until_end(server, engine)

@@ -10,6 +10,7 @@ Spec: RFC 9112 sections 2.2, 5.2, 6.1, 6.3; RFC 9110 section 8.6.
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 from wherry.web.messages import BadRequest
 
@@ -17,6 +18,7 @@ HTTP2_FRAME_BYTES = 16_384  # the largest frame we allow: the protocol's default
 _FRAME_HEAD_BYTES = 9
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 END_OF_HEAD = b"\r\n\r\n"
+REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*[0-9]+[ \t]*\r\n")
 
 
@@ -45,6 +47,16 @@ def check_head(head: bytes) -> None:
         raise BadRequest("the Content-Length is not a number")
     if codings and b" http/1.0\r\n" in lower[: lower.index(b"\r\n") + 2]:
         raise BadRequest("a Transfer-Encoding needs HTTP/1.1")
+
+
+def refusal(error: BadRequest) -> bytes:
+    """The answer, in words, to a request that cannot be read; the connection ends with it."""
+    reason = REASONS.get(error.status, b"")
+    text = b"%d %s: %s" % (error.status, reason, str(error).encode())
+    return (
+        b"HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+        b"Content-Length: %d\r\n\r\n" % (error.status, reason, len(text))
+    ) + text
 
 
 class FrameGuard:

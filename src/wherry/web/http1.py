@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, nullcontext
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import h11
@@ -23,6 +22,7 @@ import h11
 from wherry.diagnostics.logs import log
 from wherry.web import framing
 from wherry.web.body import RequestBody
+from wherry.web.framing import REASONS, refusal
 from wherry.web.hijack import PlainConnection, Relay
 from wherry.web.messages import BadRequest, Body, Disconnected, Headers, Hijack, Request, Response
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from wherry.web.server import Server
 
 _HEAD, _BODY, _BUSY, _HIJACKED, _CLOSING = range(5)
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _NO_BODY = (204, 304)
 _JOIN_BYTES = 16 * 1024  # below it, one write of a copy is cheaper than three
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -239,7 +238,7 @@ class Http1Connection(asyncio.Protocol):
         if self._parser.they_are_waiting_for_100_continue or self._phase == _CLOSING:
             # Whether the client sends the body it announced is now open: nothing may follow it.
             fields.append((b"connection", b"close"))
-        reason = _REASONS.get(response.status, b"")
+        reason = REASONS.get(response.status, b"")
         head = self._parser.send(h11.Response(status_code=response.status, headers=fields, reason=reason))
         assert head is not None
         self._has_answered = True
@@ -369,11 +368,7 @@ class Http1Connection(asyncio.Protocol):
             return
         self._phase = _CLOSING
         self._has_answered = True
-        text = f"{error.status} {_REASONS.get(error.status, b'').decode()}: {error}".encode()
-        self._transport.write(
-            b"HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
-            b"Content-Length: %d\r\n\r\n" % (error.status, _REASONS.get(error.status, b""), len(text)) + text
-        )
+        self._transport.write(refusal(error))
         self._close()
 
     def _close(self) -> None:

@@ -372,9 +372,7 @@ class _Stream:
         self._out_ends = True
         self._start_pump()
 
-    def close(self) -> None:
-        """As `write_eof`: the stream ends with its handler."""
-        self.write_eof()
+    close = write_eof
 
     def pause_reading(self) -> None:
         """Stop acknowledging, so that the client's window runs out."""
