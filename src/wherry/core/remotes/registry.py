@@ -21,7 +21,7 @@ from wherry.core.remotes.repository import BlobSink, Repository
 from wherry.core.remotes.transport import Transport
 from wherry.core.remotes.uploads import Pushed, Uploads
 from wherry.core.threads import Threads
-from wherry.errors import DataLoss, NotFound, Unavailable, WherryError
+from wherry.errors import DataLoss, WherryError
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.reference import DEFAULT_DOMAIN, Reference
@@ -122,7 +122,7 @@ class Registry:
                 return ask(mirror)
             except DataLoss:
                 raise
-            except (NotFound, Unavailable, WherryError):
+            except WherryError:
                 self._transport.check()
         return ask(self._repositories[-1])
 

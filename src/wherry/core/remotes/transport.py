@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from wherry import __version__
 from wherry.core.remotes import RegistryOptions
-from wherry.core.remotes.origins import Location, Neighbourhood, Origin, is_insecure
+from wherry.core.remotes.origins import Location, Neighbourhood, Origin, is_insecure, parse_url
 from wherry.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -149,6 +149,9 @@ class Transport:
             except OSError as error:
                 sock.close()
                 failure = error
+            except TransferCancelled:
+                sock.close()
+                raise
         raise failure or OSError(f"no address for {host}")
 
     def adopt(self, sock: socket.socket) -> None:
@@ -180,9 +183,12 @@ class Transport:
                 settings |= {"cert_reqs": "CERT_NONE", "assert_hostname": False}
         proxy = _proxy_of(origin)
         if proxy:
-            return ProxyManager(proxy, **settings).connection_from_host(
-                origin.host, origin.port, origin.scheme
-            )
+            self.neighbourhood.trust(parse_url(proxy).origin)
+            manager = ProxyManager(proxy, **settings)
+            manager.pool_classes_by_scheme = {
+                scheme: pool_class(scheme, self) for scheme in ("http", "https")
+            }
+            return manager.connection_from_host(origin.host, origin.port, origin.scheme)
         return pool_class(origin.scheme, self)(origin.host, origin.port, **settings)
 
     def _tls(self, origin: Origin) -> ssl.SSLContext:

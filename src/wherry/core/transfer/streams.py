@@ -71,10 +71,15 @@ class BodyReader(io.RawIOBase):
             raise StreamClosed from None
 
     async def _pull(self) -> bytes:
+        """What the body yields up to `PIECE_BYTES` or its end: one change of threads for many pieces."""
+        pieces: list[bytes] = []
+        length = 0
         async for piece in self._body:
-            if piece:
-                return piece
-        return b""
+            pieces.append(piece)
+            length += len(piece)
+            if length >= PIECE_BYTES:
+                break
+        return b"".join(pieces)
 
 
 def open_source(source: AsyncIterator[bytes] | IO[bytes]) -> tuple[IO[bytes], Callable[[], None]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -527,6 +527,50 @@ class TestPush:
             run(self.push(threads, reference, LAYER))
 
 
-async def aiter_of(pieces: list[bytes]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
+class TestRoutes:
+    def test_a_proxy_of_the_environment_is_used(
+        self, fake: FakeRegistry, threads: Threads, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("http_proxy", fake.url)
+        monkeypatch.setenv("https_proxy", fake.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        found = fake.add_image("team/app", "1", [LAYER])
+        reference = parse_normalized("registry.test/team/app:1")
+        options = RegistryOptions(attempts=1, insecure=("registry.test",))
+
+        async def ask() -> Descriptor:
+            async with Registry(reference, credentials=None, options=options, threads=threads) as registry:
+                return (await registry.resolve(reference)).descriptor
+
+        assert run(ask()).digest == found  # type: ignore[attr-defined]
+        assert fake.seen("HEAD")[0].headers["Host"] == "registry.test"
+
+    def test_a_mirror_serves_and_what_it_lacks_comes_from_elsewhere(
+        self, fake: FakeRegistry, other: FakeRegistry, threads: Threads
+    ) -> None:
+        other.add_image("library/app", "1", [LAYER])
+        reference = parse_normalized("app:1")
+        options = RegistryOptions(attempts=1, mirrors=(fake.url, other.url))
+
+        async def ask() -> Descriptor:
+            async with Registry(reference, credentials=BASIC, options=options, threads=threads) as registry:
+                return (await registry.resolve(reference)).descriptor
+
+        assert run(ask())
+        assert fake.seen("HEAD")
+        assert all("Authorization" not in seen.headers for seen in [*fake.requests, *other.requests])
+
+    def test_a_mirror_that_lies_is_not_passed_over(
+        self, fake: FakeRegistry, other: FakeRegistry, threads: Threads
+    ) -> None:
+        found = other.add_image("library/app", "1", [LAYER])
+        fake.add_manifest("library/app", found, {"other": 1})
+        reference = parse_normalized(f"app@{found}")
+        options = RegistryOptions(attempts=1, mirrors=(fake.url, other.url))
+
+        async def ask() -> None:
+            async with Registry(reference, credentials=None, options=options, threads=threads) as registry:
+                await registry.resolve(reference)
+
+        with pytest.raises(ManifestMismatch):
+            run(ask())
