@@ -172,12 +172,12 @@ class LocalContent(ContentStore):
         digest = blob.descriptor.digest
         target = self._path(digest)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.fchmod(blob.fd, 0o400)
         os.utime(blob.fd)  # the grace time starts at the publication
         os.fsync(blob.fd)
         fault_point("content.blob-synced")
         with self._names:
             os.rename(blob.path, target)
+            os.fchmod(blob.fd, 0o400)
             sync_directory(target.parent)
             fault_point("content.blob-published")
             self._metadata.write(_insert, blob.descriptor, time.time_ns())

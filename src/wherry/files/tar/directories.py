@@ -17,6 +17,7 @@ from wherry.files.tar.entry import Entry
 from wherry.files.trees import DIRECTORY
 
 HELD_LIMIT = 96
+PENDING_LIMIT = 1 << 15
 LINK_LIMIT = 40
 
 
@@ -52,7 +53,7 @@ class Directories:
         self._attributes: dict[bytes, Entry | None] = {}
         self._fresh: set[bytes] = set()
         self.root = Directory(os.open(".", DIRECTORY, dir_fd=root_fd), b"", fresh=False)
-        self._attributes[b""] = describe(self.root.fd, b"")
+        self._root_attributes = describe(self.root.fd, b"")
 
     def open(self, path: bytes) -> Directory:
         """The directory at `path`, made with its parents where it is missing.
@@ -145,7 +146,10 @@ class Directories:
 
     def set_attributes(self, directory: Directory, entry: Entry) -> None:
         """Give `directory` the attributes of `entry` when everything is in place."""
-        self._attributes[directory.path] = entry
+        if directory is self.root:
+            self._root_attributes = entry
+        else:
+            self._attributes[directory.path] = entry
 
     def forget(self, path: bytes) -> None:
         """`path` was removed: nothing that was known at or below it is true any more."""
@@ -157,8 +161,25 @@ class Directories:
             del self._attributes[known]
             self._fresh.discard(known)
 
+    def bound(self) -> None:
+        """Keep the memory bounded, whatever the number of directories; called when none is in use.
+
+        What is pending is set and forgotten.  Should something come into such a directory later,
+        it is described anew, as one from a layer below, and set once more at the end.
+        """
+        if len(self._attributes) > PENDING_LIMIT:
+            self._set_pending()
+            self._attributes.clear()
+            self._fresh.clear()
+            while self._held:
+                os.close(self._held.popitem()[1].fd)
+
     def finish(self) -> None:
         """Set the attributes of every directory: now nothing changes their times any more."""
+        self._set_pending()
+        apply_attributes(self.root.fd, self._root_attributes)
+
+    def _set_pending(self) -> None:
         for path in sorted(self._attributes, reverse=True):
             entry = self._attributes[path] or self._from_below(path)
             apply_attributes(self.open(path).fd, entry)

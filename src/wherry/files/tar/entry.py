@@ -28,7 +28,7 @@ class Limits:
     def __init__(
         self,
         *,
-        entries: int = 4_000_000,
+        entries: int = 1 << 21,
         extended_header_bytes: int = 1 << 20,
         path_bytes: int = 4095,
         sparse_segments: int = 1 << 18,

@@ -118,6 +118,7 @@ class Extraction:
         """
         path = clean_path(entry.name)
         try:
+            self._directories.bound()
             if not path:
                 self._set_root(entry)
                 return

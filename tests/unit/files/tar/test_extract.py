@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from tests.fakes.archives import ZEROS, header, member, pax, write
 
 from wherry.errors import WherryError
-from wherry.files.tar import Entry, ExtractionFailed, MalformedArchive, TarWriter, extract_layer, write_tree
+from wherry.files.tar import (
+    Entry,
+    ExtractionFailed,
+    MalformedArchive,
+    TarWriter,
+    directories,
+    extract_layer,
+    write_tree,
+)
 from wherry.files.tar.directories import HELD_LIMIT
 from wherry.files.trees import empty_directory, walk
 
@@ -173,6 +181,21 @@ class TestTree:
             empty_directory(fd)  # deeper than others can remove
             os.close(fd)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    def test_however_many_directories_there_are_few_are_remembered(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(directories, "PENDING_LIMIT", 3)
+        items = [entry(f"{name}/", b"5", mode=0o500 + number) for number, name in enumerate("abcdefgh")]
+        for number, item in enumerate(items):
+            item.mtime_ns = number * 10**9
+        late = [entry(f"{name}/late") for name in "abcdefgh"]
+
+        place.extract(archive(*items, *late))
+
+        for number, name in enumerate("abcdefgh"):
+            status = (place.path / name).stat()
+            assert (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == (0o500 + number, number * 10**9)
 
     def test_what_was_unpacked_packs_to_the_same_bytes(
         self, place: Place, tmp_path_factory: pytest.TempPathFactory
