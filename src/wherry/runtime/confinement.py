@@ -12,6 +12,7 @@ import struct
 from wherry.linux import capabilities
 from wherry.linux.libc import syscall
 from wherry.linux.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
+from wherry.linux.process import PR_CAPBSET_DROP, PR_CAPBSET_READ, prctl
 from wherry.runtime.failures import InvalidSpec, StartFailed, reason
 
 TYPE_CHECKING = False
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from wherry.runtime.plan import Process
 
 _WITHIN = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
+_bounding_bits: tuple[int, ...] = ()
 _EMPTY: frozenset[str] = frozenset()
 _PERSONALITIES = {"LINUX": 0x0000, "LINUX32": 0x0008}
 _SCHEDULERS = {
@@ -44,14 +46,30 @@ def known(names: frozenset[str]) -> frozenset[str]:
     return names.intersection(capabilities.NAMES[: capabilities.last_cap() + 1])
 
 
+def bounding_bits() -> tuple[int, ...]:
+    """The capabilities in the bounding set as this process first found it: it can only shrink.
+
+    Asking is a call for each; a process that starts many containers has asked before it forks.
+    """
+    global _bounding_bits
+    if not _bounding_bits:
+        _bounding_bits = tuple(
+            bit for bit in range(capabilities.last_cap() + 1) if prctl(PR_CAPBSET_READ, bit)
+        )
+    return _bounding_bits
+
+
 def drop_bounding(process: Process) -> None:
     """Cut the bounding set, while CAP_SETPCAP is still there to allow it.
 
     Raises:
         StartFailed: CAP_SETPCAP is missing.
     """
+    kept = {capabilities.number(name) for name in known((process.capabilities or {}).get("bounding", _EMPTY))}
     try:
-        capabilities.drop_bounding(known((process.capabilities or {}).get("bounding", _EMPTY)))
+        for bit in bounding_bits():
+            if bit not in kept:
+                prctl(PR_CAPBSET_DROP, bit)
     except OSError as error:
         raise StartFailed(f"unable to apply bounding set: {reason(error)}") from error
 

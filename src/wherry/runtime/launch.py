@@ -54,7 +54,7 @@ def warm_up() -> list[int]:
     Returns the descriptors that this takes; a child that is to profit from it must not close them.
     """
     global _skeleton_fd
-    confinement.known(frozenset())  # asks the kernel for its last capability
+    confinement.bounding_bits()
     if _skeleton_fd < 0:
         _skeleton_fd = skeleton.make_skeleton()
     gc.freeze()

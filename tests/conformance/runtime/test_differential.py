@@ -155,7 +155,8 @@ SCRIPT = (
     "cat /proc/self/status; echo ==; cat /proc/self/mountinfo; echo ==; cat /proc/self/limits; "
     "echo ==; env; echo ==; stat -c '%n %F %a %u %g %t %T' /dev/* /dev/pts/ptmx; echo ==; "
     "pwd; hostname; umask; hostname new; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; "
-    "cat /proc/self/oom_score_adj; echo ==; for f in /dev/fd /dev/stdin /dev/ptmx /dev/core; do readlink $f; done; ls /proc/self/fd | wc -l"
+    "cat /proc/self/oom_score_adj; echo ==; ls /proc/self/fd | wc -l; "
+    "for f in /dev/fd /dev/stdin /dev/ptmx /dev/core; do readlink $f; done"
 )
 
 
