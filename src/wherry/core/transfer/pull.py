@@ -33,8 +33,6 @@ from wherry.oci.reference import Reference
 SOURCE_LABEL = "containerd.io/distribution.source."
 """Labels of blobs: at which registry, in which repositories they are known to be."""
 _BUSY_INTERVAL_S = 0.2
-_UP_TO_DATE = "Image is up to date for"
-_NEWER = "Downloaded newer image for"
 
 
 class NoMatchingManifest(NotFound):
@@ -218,10 +216,8 @@ class _Pull:
     async def _name(self, target: Descriptor) -> Image:
         reference = self._reference
         name = str(reference.with_digest(reference.digest) if reference.digest else reference)
-        image, was_there = await self._disk(name_image, self._services, name, target)
+        image = await self._disk(name_image, self._services, name, target)
         fault_point("pull.named")
-        self._tell("", f"Digest: {target.digest}")
-        self._tell("", f"Status: {_UP_TO_DATE if was_there else _NEWER} {reference.familiar()}")
         return image
 
     def _tell(self, id_: str, status: str) -> None:

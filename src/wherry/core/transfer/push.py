@@ -134,7 +134,6 @@ class _Push:
         self._slots = asyncio.Semaphore(services.concurrent_uploads)
 
     async def run(self, plan: _Plan, target: Descriptor) -> Descriptor:
-        self._reporter.tell("", f"The push refers to repository [{self._reference.name}]")
         for blob in plan.blobs:
             if blob.digest in plan.layers:
                 self._reporter.tell(blob.digest.short, "Preparing")
@@ -144,8 +143,6 @@ class _Push:
             await self._document(descriptor, is_last=descriptor is plan.documents[-1])
         fault_point("push.tagged")
         pushed = plan.documents[-1]
-        tag = self._reference.tag or ""
-        self._reporter.tell("", f"{tag}: digest: {pushed.digest} size: {pushed.size}")
         if plan.is_part:
             self._reporter.tell("", f"{_ONLY_ONE}\n{target.digest} -> {pushed.digest}")
         return pushed
