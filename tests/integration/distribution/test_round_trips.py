@@ -81,9 +81,7 @@ class TestRegistry:
 
         manifest, _ = read_image(stores.content, pushed)
         layer = manifest.layers[0].digest.short
-        assert sent.statuses[0] == f"The push refers to repository [{registry.host}/trip/told]"
         assert [s for s in sent.of(layer) if s != "Pushing"] == ["Preparing", "Pushed"]
-        assert sent.statuses[-1] == f"1: digest: {pushed.digest} size: {pushed.size}"
         assert sent_again.of(layer) == ["Preparing", "Layer already exists"]
         assert first.records[0][:2] == ("1", "Pulling from trip/told")
         quick = ("Downloading", "Extracting")
@@ -92,12 +90,7 @@ class TestRegistry:
             "Download complete",
             "Pull complete",
         ]
-        assert first.statuses[-2:] == [
-            f"Digest: {pushed.digest}",
-            f"Status: Downloaded newer image for {registry.host}/trip/told:1",
-        ]
         assert again.of(layer) == ["Already exists"]
-        assert again.statuses[-1] == f"Status: Image is up to date for {registry.host}/trip/told:1"
 
     def test_a_pull_by_digest_is_named_by_digest(
         self, stores: Stores, other_stores: Stores, registry: RealRegistry, busybox_layer: bytes

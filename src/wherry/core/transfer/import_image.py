@@ -66,7 +66,7 @@ async def import_image(
         await unpack(services, lease, manifest, ImageConfig.parse(config))
         fault_point("import.unpacked")
         name = str(reference.with_default_tag()) if reference else dangling_name(target)
-        image, _ = await services.threads.disk(name_image, services, name, target)
+        image = await services.threads.disk(name_image, services, name, target)
         fault_point("import.named")
         return image
 

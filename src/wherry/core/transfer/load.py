@@ -113,9 +113,9 @@ async def _unpack(
 
 def _name(services: TransferServices, image: ArchiveImage) -> list[LoadedImage]:
     if not image.names:
-        named, _ = name_image(services, dangling_name(image.target), image.target)
+        named = name_image(services, dangling_name(image.target), image.target)
         return [LoadedImage(name=None, image=named)]
     return [
-        LoadedImage(name=name.familiar(), image=name_image(services, str(name), image.target)[0])
+        LoadedImage(name=name.familiar(), image=name_image(services, str(name), image.target))
         for name in image.names
     ]

@@ -2,6 +2,7 @@
 
     progress(id, status, current, total)
 
+It tells about content; the lines about a whole request (its digest, its status) are the front's.
 `id` is the layer's first twelve digits, a tag, or empty.  The callback always runs on the event
 loop, whichever thread has something to tell, and of bytes it hears ten times a second at most.
 """

@@ -79,8 +79,8 @@ def dangling_name(target: Descriptor) -> str:
     return f"{DANGLING}{target.digest}"
 
 
-def name_image(services: TransferServices, name: str, target: Descriptor) -> tuple[Image, bool]:
-    """Point `name` at `target`; also tells whether it pointed there before.
+def name_image(services: TransferServices, name: str, target: Descriptor) -> Image:
+    """Point `name` at `target`.
 
     What the name pointed to keeps a dangling name, given first, so that no moment comes in which
     garbage collection could take it.
@@ -90,7 +90,7 @@ def name_image(services: TransferServices, name: str, target: Descriptor) -> tup
     except ImageNotFound:
         old = None
     if old is not None and old.target == target:
-        return old, True
+        return old
     if old is not None and not name.startswith(DANGLING):
         others = services.images.list(services.tenant, digest=old.target.digest)
         if all(image.name == name for image in others):
@@ -101,7 +101,7 @@ def name_image(services: TransferServices, name: str, target: Descriptor) -> tup
     image = services.images.put(services.tenant, Image(name=name, target=target, labels=labels))
     if name != dangling_name(target):
         _drop_name(services, dangling_name(target))  # it has a real one now
-    return image, False
+    return image
 
 
 def _drop_name(services: TransferServices, name: str) -> None:
