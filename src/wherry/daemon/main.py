@@ -11,6 +11,7 @@ from wherry import __version__
 from wherry.daemon import options
 from wherry.daemon.config import Config, load
 from wherry.daemon.locks import held_root, pidfile
+from wherry.daemon.options import Given
 from wherry.daemon.service import Daemon
 from wherry.diagnostics import logs
 from wherry.diagnostics.logs import log
@@ -33,13 +34,13 @@ def main(argv: list[str]) -> int:
         if flags.get("validate"):
             print("configuration OK")
             return 0
-        return _run(config)
+        return _run(config, flags)
     except WherryError as error:
         print(f"wherryd: {error}", *filter(None, [error.hint]), sep="\n", file=sys.stderr)
         return 1
 
 
-def _run(config: Config) -> int:
+def _run(config: Config, flags: Given) -> int:
     logs.set_level(config.log_level)
     if os.geteuid() != 0:
         raise InvalidArgument("the daemon needs to be started as root")
@@ -50,6 +51,6 @@ def _run(config: Config) -> int:
         for root in dict.fromkeys((config.data_root, config.exec_root)):
             held.enter_context(held_root(root, wait_s=wait_s))
         held.enter_context(pidfile(config.pidfile))
-        asyncio.run(Daemon(config).run())
+        asyncio.run(Daemon(config, lambda: load(flags)).run())
     log("info", "daemon ended")
     return 0

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +21,13 @@ from wherry.daemon import placement
 from wherry.daemon.config import Config
 from wherry.daemon.dispatch import Dispatcher
 from wherry.daemon.notify import notify, tell_ready
+from wherry.daemon.reload import reload
 from wherry.daemon.routes import all_routes
 from wherry.daemon.wiring import open_engine
 from wherry.diagnostics.faults import fault_point
 from wherry.diagnostics.logs import log
 from wherry.engine.engine import Engine
-from wherry.errors import InvalidArgument
+from wherry.errors import InvalidArgument, WherryError
 from wherry.web import listeners
 from wherry.web.listeners import Address
 from wherry.web.server import Server
@@ -40,8 +42,10 @@ _SIGNALS_TO_GIVE_UP = 3
 class Daemon:
     """One daemon, from start to end."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, read_again: Callable[[], Config]) -> None:
         self._config = config
+        self._read_again = read_again
+        self._engine: Engine | None = None
         self._ending = asyncio.Event()
         self._signals = 0
         self._socket_files: list[tuple[str, int]] = []
@@ -56,7 +60,7 @@ class Daemon:
         if subtree:
             placement.move_to_leaf(subtree, "wherryd", os.getpid())
         async with AsyncExitStack() as stack:
-            engine = await stack.enter_async_context(open_engine(self._config))
+            engine = self._engine = await stack.enter_async_context(open_engine(self._config))
             fault_point("daemon.restored")
             if subtree:
                 placement.move_to_leaf(subtree, "spawner", engine.tasks.spawner_pid)
@@ -140,10 +144,16 @@ class Daemon:
             log("warning", "ending at once", signals=self._signals)
             os._exit(128 + number)
 
-    @staticmethod
-    def _hang_up() -> None:
-        """A closed terminal does not end a daemon."""
-        log("info", "a hangup changes nothing: options are read when the daemon starts")
+    def _hang_up(self) -> None:
+        """Read the configuration again; a closed terminal does no harm either."""
+        if self._engine is None:
+            return
+        try:
+            self._config = reload(self._config, self._read_again(), self._engine)
+        except WherryError as error:
+            log("error", "the configuration is as it was: what was read cannot be used", error=error)
+        else:
+            log("info", "configuration read again", labels=self._config.labels, debug=self._config.debug)
 
     async def _until_end(self, server: Server, engine: Engine) -> None:
         limit_s = self._config.idle_exit_s

@@ -58,12 +58,7 @@ async def open_engine(config: Config) -> AsyncIterator[Engine]:
                 threads=threads,
                 metadata=metadata,
                 tenant=TENANT,
-                registries=RegistryOptions(
-                    insecure=config.insecure_registries,
-                    mirrors=config.registry_mirrors,
-                    certificates=_CERTIFICATES,
-                    attempts=config.max_download_attempts,
-                ),
+                registries=registry_options(config),
                 concurrent_downloads=config.max_concurrent_downloads,
                 concurrent_uploads=config.max_concurrent_uploads,
             ),
@@ -85,6 +80,16 @@ def open_snapshots(config: Config, metadata: Metadata) -> Snapshotter:
     from wherry.core.snapshots.overlayfs import OverlaySnapshots
 
     return OverlaySnapshots(root, metadata)
+
+
+def registry_options(config: Config) -> RegistryOptions:
+    """How registries are spoken to."""
+    return RegistryOptions(
+        insecure=config.insecure_registries,
+        mirrors=config.registry_mirrors,
+        certificates=_CERTIFICATES,
+        attempts=config.max_download_attempts,
+    )
 
 
 def engine_config(config: Config) -> EngineConfig:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.daemon import BIN, Daemon
@@ -117,13 +118,23 @@ class TestEnd:
         assert not (daemon.root / "pid").exists()
         assert not daemon.leftovers()
 
-    def test_a_hangup_does_not(self, daemon: Daemon) -> None:
-        assert daemon.process
+    def test_a_hangup_reads_the_configuration_again(self, tmp_path: Path) -> None:
+        file = tmp_path / "daemon.json"
+        file.write_text('{"labels": ["a=1"]}')
+        with Daemon(arguments=("--config-file", str(file))) as daemon:
+            assert daemon.process
+            assert b'"Labels":["a=1"]' in get(daemon.socket, "/info")
 
-        daemon.process.send_signal(signal.SIGHUP)
-        time.sleep(0.1)
+            file.write_text('{"labels": ["a=2"], "debug": true}')
+            daemon.process.send_signal(signal.SIGHUP)
+            reloaded = _wait_for_event(daemon, "reload")
+            assert reloaded["Actor"]["Attributes"]["labels"] == '["a=2"]'
+            assert b'"Labels":["a=2"]' in get(daemon.socket, "/info")
 
-        assert b"200 OK" in get(daemon.socket, "/_ping")
+            file.write_text('{"labels": "broken"')
+            daemon.process.send_signal(signal.SIGHUP)
+            time.sleep(0.2)
+            assert b'"Labels":["a=2"]' in get(daemon.socket, "/info")
 
     def test_a_follower_does_not_hold_it_up(self, daemon: Daemon) -> None:
         assert daemon.process
@@ -148,6 +159,23 @@ class TestEnd:
 
             assert daemon.process.wait(10) == 0
             assert not daemon.socket.exists()
+
+
+def _wait_for_event(daemon: Daemon, action: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        target = f"/events?since=1&until={time.time():.9f}"
+        request = f"GET {target} HTTP/1.0\r\nHost: x\r\n\r\n"
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(daemon.socket))
+            sock.sendall(request.encode())
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+        for line in answer.partition(b"\r\n\r\n")[2].splitlines():
+            event: dict[str, Any] = json.loads(line)
+            if event["Action"] == action:
+                return event
+        time.sleep(0.05)
+    raise AssertionError(f"no {action} event")
 
 
 class TestReadiness:
