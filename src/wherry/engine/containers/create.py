@@ -29,7 +29,6 @@ from wherry.engine.host import this_host
 from wherry.engine.images.find import find_image, resolve_image
 from wherry.engine.mounts import Volumes, plan_mounts
 from wherry.engine.names import checked_name, generate_name
-from wherry.engine.networks.predefined import find_network
 from wherry.engine.records import ContainerRecord, MountPoint, VolumeRecord
 from wherry.engine.rootfs import place_marks
 from wherry.engine.volumes.create import check_driver
@@ -38,7 +37,7 @@ from wherry.errors import InvalidArgument
 from wherry.oci.platform import Platform
 
 if TYPE_CHECKING:
-    from wherry.api.types import ContainerCreateRequest
+    from wherry.api.types import ContainerCreateRequest, EndpointSettings
     from wherry.engine.engine import Engine
     from wherry.engine.images.cache import ResolvedImage
 
@@ -90,8 +89,6 @@ def _plan(
             config, hostname=host.name if network == "host" else container_id[:SHORT_ID]
         )
     warnings = check_container(config, host_config, host)
-    if not network.startswith("container:"):
-        find_network(network)
     path, args = command_line(config)
     return (
         ContainerRecord(
@@ -107,10 +104,16 @@ def _plan(
             chain_id=image.chain_id,
             driver=engine.snapshots.name,
             mounts=_plan_mounts(engine, config, host_config),
-            endpoints=dict(body.networking_config.endpoints_config),
+            endpoints=_endpoints(body),
         ),
         warnings,
     )
+
+
+def _endpoints(body: ContainerCreateRequest) -> dict[str, EndpointSettings]:
+    """What was asked of each network, the default one by its name."""
+    given = body.networking_config.endpoints_config
+    return {"bridge" if name == "default" else name: settings for name, settings in given.items()}
 
 
 def _new_id(engine: Engine) -> str:

@@ -14,6 +14,7 @@ from wherry.engine.containers.checks import HOST_GATEWAY
 from wherry.engine.containers.directory import FILES, directory_of
 from wherry.engine.containers.shared_memory import share_memory, shared_memory_of
 from wherry.engine.host import this_host
+from wherry.engine.networks.predefined import find_network
 from wherry.engine.reaper import reaper_path
 from wherry.engine.rootfs import LayeredRoot
 from wherry.engine.security import parse_security_options
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from wherry.engine.containers.container import Container
     from wherry.engine.engine import Engine
     from wherry.engine.records import ContainerRecord
+
+
+class NetworkFailed(WherryError):
+    """The container's network cannot be set up."""
 
 
 class JoinFailed(WherryError):
@@ -38,6 +43,7 @@ async def container_spec(engine: Engine, container: Container) -> dict[str, Any]
         JoinFailed, Conflict: another container's namespace cannot be joined.
     """
     record = container.record
+    check_network(record)
     joined = joined_namespaces(engine, record)
     inputs = await engine.threads.disk(partial(_gather, engine, record, joined))
     spec = build_spec(record, inputs)
@@ -129,6 +135,22 @@ def _host_file(path: str) -> str:
             return file.read(1 << 20)
     except OSError:
         return ""
+
+
+def check_network(record: ContainerRecord) -> None:
+    """Refuse a start in a network that is not here.
+
+    Not at create: a 404 there tells a client to pull the image.
+
+    Raises:
+        NetworkFailed: with Docker's text.
+    """
+    mode = record.host_config.network_mode
+    for name in [] if mode.startswith("container:") else [mode, *record.endpoints]:
+        try:
+            find_network(name)
+        except WherryError as error:
+            raise NetworkFailed(f"failed to set up container networking: {error}") from error
 
 
 def joined_namespaces(engine: Engine, record: ContainerRecord) -> dict[str, str]:
