@@ -83,14 +83,14 @@ class Container:
         return container
 
     @staticmethod
-    def load(root: str, container_id: str) -> Container:
-        """The container of that id.
+    def load(root: str, container_id: str, *, lock: bool = True) -> Container:
+        """The container of that id; without `lock` to be looked at only, as a hook of a create may.
 
         Raises:
             ContainerNotFound: there is none.
         """
         check_id(container_id)
-        container = Container._open(root, container_id)
+        container = Container._open(root, container_id, lock=lock)
         try:
             container.record = _read_record(container._directory_fd)
         except BaseException:
@@ -99,14 +99,15 @@ class Container:
         return container
 
     @staticmethod
-    def _open(root: str, container_id: str) -> Container:
+    def _open(root: str, container_id: str, *, lock: bool = True) -> Container:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             directory_fd = os.open(os.path.join(root, container_id), flags)
         except FileNotFoundError:
             raise ContainerNotFound from None
         lock_fd = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=directory_fd)
-        fcntl.flock(lock_fd, fcntl.LOCK_EX)
+        if lock:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX)
         return Container(root, container_id, directory_fd, lock_fd)
 
     def close(self) -> None:
@@ -161,13 +162,29 @@ class Container:
 
     def status(self) -> str:
         """The state: creating, created, running, paused or stopped."""
-        if not self.pid or not is_alive(self.pid, int(self.record["start_time"])):
+        if not self.pid:
+            return "creating" if self._is_being_changed() else "stopped"
+        if not is_alive(self.pid, int(self.record["start_time"])):
             return "stopped"
         channel = self.knock()
         if channel is not None:
             channel.close()
             return "created"
-        return "paused" if self.cgroup().is_frozen() else "running"
+        return "paused" if self._is_frozen() else "running"
+
+    def _is_frozen(self) -> bool:
+        try:
+            return self.cgroup().is_frozen()
+        except FileNotFoundError:  # somebody has removed the cgroup: then it freezes nothing
+            return False
+
+    def _is_being_changed(self) -> bool:
+        """Whether another process holds the lock; this one gets it where none does."""
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
     def state(self) -> dict[str, object]:
         """The state document, with the members that runc adds."""

@@ -37,7 +37,7 @@ def run(options: Options, arguments: list[str]) -> int:
 
 def _state(root: str, container_id: str) -> dict[str, object] | None:
     try:
-        with Container.load(root, container_id) as container:
+        with Container.load(root, container_id, lock=False) as container:
             return container.state()
     except ContainerNotFound:
         return None  # deleted meanwhile, or being made

@@ -12,6 +12,6 @@ FLAGS: Flags = {}
 
 
 def run(options: Options, arguments: list[str]) -> int:
-    with Container.load(options["root"], take_id(arguments)) as container:
+    with Container.load(options["root"], take_id(arguments), lock=False) as container:
         sys.stdout.write(dumps(container.state(), indent="  ") + "\n")
     return 0
