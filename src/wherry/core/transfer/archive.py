@@ -120,11 +120,10 @@ class Spooler:
             ):
                 _verify(reader, promised)  # whoever loads it must have the bytes, not just their name
                 return promised
-        key = f"blob-{digest}" if digest else f"archive-{self._lease.id}-{len(self._spooled.files)}"
+        # A key of its own: an archive cannot be resumed, and cannot wait for a pull of the same blob.
+        key = f"archive-{self._lease.id}-{len(self._spooled.files)}"
         count = self._reporter.counter(digest.short if digest else path[:12], "Loading layer", entry.size)
         with receive(self._content, key, promised) as ingest:
-            if ingest.offset:
-                ingest.restart()
             for piece in reader.data():
                 ingest.write(piece)
                 count(ingest.offset)

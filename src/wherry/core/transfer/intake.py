@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from wherry.core.content import ContentStore, Ingest
+from wherry.core.content import ContentStore, Ingest, IngestBusy
 from wherry.errors import ResourceExhausted
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import digest_of
+
+_BUSY_TRIES = 500
+_BUSY_INTERVAL_S = 0.02
 
 
 @contextmanager
@@ -31,11 +35,19 @@ def ingest_key(descriptor: Descriptor) -> str:
 
 
 def store_bytes(content: ContentStore, descriptor: Descriptor, data: bytes) -> None:
-    """Store a small blob in one go, dropping what an interrupted try left."""
-    with receive(content, ingest_key(descriptor), descriptor) as ingest:
-        if ingest.offset:
-            ingest.restart()
-        ingest.write(data)
+    """Store a small blob in one go, dropping what an interrupted try left; blocks."""
+    for _ in range(_BUSY_TRIES):
+        try:
+            with receive(content, ingest_key(descriptor), descriptor) as ingest:
+                if ingest.offset:
+                    ingest.restart()
+                ingest.write(data)
+            return
+        except IngestBusy:  # another transfer stores the same, which takes it a moment
+            time.sleep(_BUSY_INTERVAL_S)
+            if content.exists(descriptor.digest):
+                return
+    raise IngestBusy(ingest_key(descriptor))
 
 
 def describe_bytes(media_type: str, data: bytes) -> Descriptor:
