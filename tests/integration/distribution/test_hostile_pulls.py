@@ -253,15 +253,15 @@ class TestResume:
 
         assert fake.seen("GET", path)[-1].headers["Range"] == "bytes=60000-"
 
-    def test_two_pulls_of_one_image_fetch_it_once(
+    def test_pulls_of_one_image_at_once_fetch_it_once(
         self, fake: FakeRegistry, stores: Stores, reference: Reference
     ) -> None:
         fake.add_image("team/app", "1", [LAYER])
 
-        async def both() -> None:
-            await asyncio.gather(pull(stores.services, reference), pull(stores.services, reference))
+        async def all_at_once() -> None:
+            await asyncio.gather(*(pull(stores.services, reference) for _ in range(6)))
 
-        run(both())
+        run(all_at_once())
 
         assert len(fake.seen("GET", f"/v2/team/app/blobs/{digest(LAYER)}")) == 1
 

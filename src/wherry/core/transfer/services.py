@@ -96,7 +96,7 @@ def name_image(services: TransferServices, name: str, target: Descriptor) -> Ima
         if all(image.name == name for image in others):
             kept = Image(name=dangling_name(old.target), target=old.target, labels=old.labels)
             services.images.put(services.tenant, kept)
-    fault_point("transfer.dangling-named")
+    fault_point("images.dangling-named")
     labels = old.labels if old else {}
     image = services.images.put(services.tenant, Image(name=name, target=target, labels=labels))
     if name != dangling_name(target):
