@@ -35,7 +35,7 @@ from wherry.web.server import Server
 if TYPE_CHECKING:
     import ssl
 
-_IDLE_POLL_S = 0.5
+_IDLE_POLL_S = 5.0
 _SIGNALS_TO_GIVE_UP = 3
 
 
@@ -158,14 +158,14 @@ class Daemon:
     async def _until_end(self, server: Server, engine: Engine) -> None:
         limit_s = self._config.idle_exit_s
         while not self._ending.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), _IDLE_POLL_S if limit_s else None)
-            is_busy = server.connection_count or engine.tasks.list()
-            if is_busy:
+            if server.connection_count or engine.tasks.list():
                 server.last_used_at = time.monotonic()
-            elif limit_s and time.monotonic() - server.last_used_at >= limit_s:
+            left_s = server.last_used_at + limit_s - time.monotonic()
+            if limit_s and left_s <= 0:
                 log("info", "ending", idle_s=limit_s)
                 return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), min(left_s, _IDLE_POLL_S) if limit_s else None)
 
     async def _close(self, server: Server) -> None:
         """Take the socket files away first: who comes from now on finds no daemon, and may start one."""

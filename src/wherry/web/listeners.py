@@ -18,6 +18,12 @@ from wherry.errors import Conflict, InvalidArgument, NotFound, PermissionDenied,
 
 _FIRST_PASSED_FD = 3
 _BACKLOG = 1024
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 9),
+)  # Go's: a follower whose machine has vanished is noticed after two and a half minutes
 _UNIX_PATH_BYTES = 107
 DEFAULT_PORT = 2375
 DEFAULT_TLS_PORT = 2376
@@ -161,6 +167,8 @@ def _listen_tcp(address: Address) -> list[socket.socket]:
             sock = socket.socket(family, socket.SOCK_STREAM)
             sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            for level, option, value in _KEEPALIVE:  # the accepted sockets inherit it
+                sock.setsockopt(level, option, value)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind(where)

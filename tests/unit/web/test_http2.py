@@ -8,10 +8,14 @@ from pathlib import Path
 import h2.config
 import h2.connection
 import h2.events
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.fakes.web_client import Client, serving
 
+from wherry.web.framing import HTTP2_PREFACE, FrameGuard
 from wherry.web.hijack import HijackedConnection
-from wherry.web.messages import Hijack, Request, Response
+from wherry.web.messages import BadRequest, Hijack, Request, Response
 
 FIELDS = [(":method", "POST"), (":path", "/a"), (":scheme", "http"), (":authority", "x")]
 GET = [(":method", "GET"), *FIELDS[1:]]
@@ -218,3 +222,42 @@ def test_half_a_preface_is_waited_for(tmp_path: Path) -> None:
             assert (await raw.answer())[2] == b"PRI * "[:3]
 
     run(scenario())
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.builds(frame, st.integers(0, 10), st.integers(0, 255), st.integers(0, 9), st.binary(max_size=40)),
+        max_size=8,
+    )
+)
+def test_frames_of_any_kind_never_break_the_server(
+    tmp_path_factory: pytest.TempPathFactory, frames: list[bytes]
+) -> None:
+    async def scenario() -> None:
+        path = tmp_path_factory.mktemp("frames")
+        async with serving(echo, path) as connect:
+            async with connect() as raw:
+                raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + b"".join(frames))
+                raw.writer.write_eof()
+                await raw.reader.read()
+            async with connect() as raw:
+                client = Http2Client(raw)
+                assert (await client.whole(client.request(FIELDS, b"x")))[1] == b"POSTx"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("step", [1, 7, 100, 20_000])
+def test_a_frame_that_is_too_large_is_noticed_by_its_head(step: int) -> None:
+    fine = HTTP2_PREFACE + frame(4, 0, 0, b"") + frame(0, 0, 1, bytes(16_384))
+    guard = FrameGuard()
+    for at in range(0, len(fine), step):
+        guard.check(fine[at : at + step])
+
+    with pytest.raises(BadRequest):
+        guard.check((16_385).to_bytes(3, "big") + bytes(6))
