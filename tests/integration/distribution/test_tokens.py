@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.integration.distribution.conftest import (
+    OPTIONS,
     PASSWORD,
     USER,
     RealRegistry,
@@ -19,6 +20,7 @@ from tests.integration.distribution.token_server import ISSUER, SERVICE, TokenSe
 
 from wherry.core.images import Image
 from wherry.core.remotes import Credentials, PullDenied
+from wherry.core.remotes.login import check_credentials
 from wherry.core.remotes.uploads import PushDenied
 from wherry.core.transfer import import_image, pull, push
 from wherry.errors import Unauthenticated
@@ -100,3 +102,32 @@ def test_a_mount_asks_for_both_repositories(
     assert "Mounted from mount/a" in told.statuses
     scopes = [set(item["query"]["scope"]) for item in tokens.asked]
     assert {"repository:mount/b:pull,push", "repository:mount/a:pull"} in scopes
+
+
+class TestLogin:
+    def check(self, stores: Stores, credentials: Credentials) -> None:
+        run(check_credentials(credentials, options=OPTIONS, threads=stores.threads))
+
+    def test_right_credentials_are_accepted(
+        self, stores: Stores, guarded: RealRegistry, private_registry: RealRegistry
+    ) -> None:
+        for real in (guarded, private_registry):
+            self.check(
+                stores,
+                Credentials(username=USER, password=PASSWORD, server_address=f"http://{real.host}/v2/"),
+            )
+
+    def test_wrong_credentials_are_refused_in_docker_s_words(
+        self, stores: Stores, guarded: RealRegistry, private_registry: RealRegistry
+    ) -> None:
+        for real in (guarded, private_registry):
+            wrong = Credentials(username=USER, password="wrong", server_address=real.host)
+
+            with pytest.raises(
+                Unauthenticated, match=r'^Get "https?://127.+/v2/": unauthorized: '
+            ):
+                self.check(stores, wrong)
+
+    def test_no_credentials_are_refused(self, stores: Stores, private_registry: RealRegistry) -> None:
+        with pytest.raises(Unauthenticated, match="no basic auth credentials"):
+            self.check(stores, Credentials(server_address=private_registry.host))

@@ -9,6 +9,8 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if TYPE_CHECKING:
+    from urllib3._base_connection import BaseHTTPConnection
+
     from wherry.core.remotes.transport import Transport
 
 
@@ -36,5 +38,11 @@ def pool_class(scheme: str, transport: Transport) -> type[HTTPConnectionPool]:
 
     class SecurePool(HTTPSConnectionPool):
         ConnectionCls = Secure
+
+        def _validate_conn(self, conn: BaseHTTPConnection) -> None:
+            # As in the base class, but without its warning for each unverified request: only
+            # registries that the operator listed are not verified.
+            if conn.is_closed:
+                conn.connect()
 
     return SecurePool if scheme == "https" else PlainPool
