@@ -235,3 +235,44 @@ def test_the_idle_daemon_is_small(daemon: Daemon) -> None:
 def clean(tmp_path: Path) -> Iterator[None]:
     yield
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def test_an_attached_client_outlives_the_daemon(daemon: Daemon) -> None:
+    daemon.import_busybox()
+    script = "while read line; do echo got $line; done"
+    made = (
+        daemon.client("create", "-i", "--network", "none", "busybox", "sh", "-c", script)
+        .stdout.decode()
+        .strip()
+    )
+    target = f"/containers/{made}/attach?stream=1&stdin=1&stdout=1"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(daemon.socket))
+        client.sendall(f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 OK\r\n")
+        daemon.client("start", made)
+        client.sendall(b"one\n")
+        assert client.recv(100).endswith(b"got one\n")
+
+        daemon.kill()
+        client.sendall(b"two\n")
+        assert client.recv(100).endswith(b"got two\n")
+
+        daemon.start()
+        client.sendall(b"three\n")
+        assert client.recv(100).endswith(b"got three\n")
+        assert daemon.client("logs", made).stdout == b"got one\ngot two\ngot three\n"
+
+
+def test_an_upload_that_asks_first_is_told_to_continue(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.import_busybox()
+    archive = tmp_path / "saved.tar"
+    archive.write_bytes(daemon.client("save", "busybox").stdout)
+    words = ["-s", "--unix-socket", str(daemon.socket), "-H", "Expect: 100-continue", "--data-binary"]
+
+    done = subprocess.run(
+        ["curl", *words, f"@{archive}", "http://d/images/load"], capture_output=True, timeout=30, check=True
+    )
+
+    assert b'{"stream":"Loaded image: busybox:latest\\n"}' in done.stdout
