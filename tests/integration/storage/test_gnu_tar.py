@@ -10,14 +10,14 @@ from tests.integration.storage.conftest import tree
 
 from wherry.files.tar import TarWriter, extract_layer, write_tree
 
-SOURCE = "/usr/share/doc"
+SOURCES = ("/usr/share/perl5", "/usr/sbin")
 
 
 @pytest.fixture(scope="module")
 def gnu_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of some thousand files as GNU tar writes it, with everything it can tell."""
     root = tmp_path_factory.mktemp("source")
-    subprocess.run(["cp", "-a", SOURCE, root / "doc"], check=True)
+    subprocess.run(["cp", "-a", *SOURCES, root], check=True)
     (root / "odd").mkdir(mode=0o2750)
     (root / "odd" / ("n" * 200)).write_text("long name")
     (root / "odd" / "ü\n\t\\ name").write_text("odd name")

@@ -16,8 +16,8 @@ import msgspec
 
 from wherry.core.snapshots import Snapshotter
 from wherry.files.attributes import descriptor_path, read_xattrs
+from wherry.files.overlay import is_shown, is_whiteout
 from wherry.files.tar import Entry, TarWriter, write_tree
-from wherry.files.tar.directories import is_opaque, is_whiteout
 from wherry.files.tar.extract import WHITEOUT
 from wherry.files.trees import DIRECTORY, Visit, walk
 
@@ -76,41 +76,10 @@ def _overlay_changes(upper: int, lowers: list[int]) -> Iterator[Change]:
         path = "/" + os.fsdecode(visit.path)
         if is_whiteout(visit.stat):
             yield Change("deleted", path)
-        elif _in_lowers(lowers, visit.path):
+        elif is_shown(lowers, visit.path):
             yield Change("modified", path)
         else:
             yield Change("added", path)
-
-
-def _in_lowers(lowers: list[int], path: bytes) -> bool:
-    """Whether the layers below show `path`: a whiteout or an opaque directory hides what is further below."""
-    for lower in lowers:
-        found = _lookup(lower, path)
-        if found is not None:
-            return found
-    return False
-
-
-def _lookup(lower: int, path: bytes) -> bool | None:
-    """Whether one layer shows `path`; None when it leaves that to those below."""
-    fd = os.dup(lower)
-    *holders, name = path.split(b"/")
-    try:
-        for holder in holders:
-            try:
-                below = os.open(holder, DIRECTORY, dir_fd=fd)
-            except FileNotFoundError:
-                return False if is_opaque(fd) else None
-            except OSError:
-                return False  # no directory: nothing below shows through
-            os.close(fd)
-            fd = below
-        try:
-            return not is_whiteout(os.stat(name, dir_fd=fd, follow_symlinks=False))
-        except FileNotFoundError:
-            return False if is_opaque(fd) else None
-    finally:
-        os.close(fd)
 
 
 def _tree_changes(lower: int | None, upper: int) -> Iterator[Change]:

@@ -11,10 +11,15 @@ import errno
 import os
 import stat
 
-from wherry.files.attributes import descriptor_path, read_xattrs, write_xattrs
-from wherry.files.tar.entry import DIRECTORY as DIRECTORY_ENTRY
+from wherry.files.attributes import write_xattrs
+from wherry.files.overlay import is_whiteout, set_opaque
+from wherry.files.tar.below import Below, describe
 from wherry.files.tar.entry import Entry
 from wherry.files.trees import DIRECTORY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HELD_LIMIT = 96
 PENDING_LIMIT = 1 << 15
@@ -40,26 +45,30 @@ class Directory:
 class Directories:
     """The directories beneath `root_fd`, by path.
 
-    `lowers` are the directories of the layers below, the nearest first: a directory that the
-    archive does not describe is made as it is there.
+    A directory that the archive does not describe is made as it is in the layers `below`.  Where
+    those are in the same tree, `is_below` tells whether what has a name is theirs: a directory
+    then takes its place.
     """
 
-    def __init__(self, root_fd: int, lowers: tuple[int, ...] = ()) -> None:
-        self._root_fd = root_fd
-        self._lowers = lowers
+    def __init__(self, root_fd: int, below: Below, is_below: Callable[[bytes], bool]) -> None:
+        self._below = below
+        self._is_below = is_below
         self._held: dict[bytes, Directory] = {}
         self._aliases: dict[bytes, bytes] = {}
         # None: as below, looked up only if the archive never describes the directory.
         self._attributes: dict[bytes, Entry | None] = {}
+        self._children: dict[bytes, set[bytes]] = {}
         self._fresh: set[bytes] = set()
+        self._opaque: set[bytes] = set()
         self.root = Directory(os.open(".", DIRECTORY, dir_fd=root_fd), b"", fresh=False)
         self._root_attributes = describe(self.root.fd, b"")
 
-    def open(self, path: bytes) -> Directory:
+    def open(self, path: bytes, *, make: bool = True) -> Directory:
         """The directory at `path`, made with its parents where it is missing.
 
         Raises:
-            OSError: something that is no directory is in the way, or too many links.
+            OSError: something that is no directory is in the way, or too many links; with `make`
+                false also where it is missing.
         """
         path = self._aliases.get(path, path)
         found = self._held.get(path)
@@ -67,9 +76,9 @@ class Directories:
             return found
         if not path:
             return self.root
-        return self._walk(path)
+        return self._walk(path, make=make)
 
-    def _walk(self, path: bytes) -> Directory:
+    def _walk(self, path: bytes, *, make: bool) -> Directory:
         """Go down from the root, or from the nearest directory that is held."""
         current = self.root
         names = path.split(b"/")
@@ -87,7 +96,7 @@ class Directories:
             if name == b"..":
                 current = self.open(current.path.rpartition(b"/")[0])
                 continue
-            below = self._step(current, name)
+            below = self._step(current, name, make=make)
             if isinstance(below, Directory):
                 current = below
                 continue
@@ -101,7 +110,7 @@ class Directories:
             self._aliases[path] = current.path
         return current
 
-    def _step(self, parent: Directory, name: bytes) -> Directory | bytes:
+    def _step(self, parent: Directory, name: bytes, *, make: bool) -> Directory | bytes:
         """The directory `name`, opened or made; or the target if it is a link."""
         path = parent.join(name)
         held = self._held.get(path)
@@ -110,25 +119,29 @@ class Directories:
         try:
             fd = os.open(name, DIRECTORY, dir_fd=parent.fd)
         except FileNotFoundError:
+            if not make:
+                raise
             return self.make(parent, name)
         except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            if not make or error.errno not in (errno.ELOOP, errno.ENOTDIR):
                 raise
             status = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+            if self._is_below(path):
+                os.unlink(name, dir_fd=parent.fd)
+                return self.make(parent, name)
             if stat.S_ISLNK(status.st_mode):
                 return os.readlink(name, dir_fd=parent.fd)
             if not is_whiteout(status):
                 raise
             os.unlink(name, dir_fd=parent.fd)
             made = self.make(parent, name)
-            set_opaque(made.fd)
+            self.hide_below(made)
             return made
         directory = Directory(fd, path, fresh=path in self._fresh)
-        if not directory.fresh:
+        if not directory.fresh and path not in self._attributes:
             # From a layer below: what is put into it must not change its own time.
-            self._attributes.setdefault(path, describe(fd, path))
-        self._held[path] = directory
-        return directory
+            self._attributes[path] = describe(fd, path)
+        return self._remember(parent, directory)
 
     def make(self, parent: Directory, name: bytes) -> Directory:
         """Make the directory `name`, for its owner alone until `finish`.
@@ -139,9 +152,13 @@ class Directories:
         os.mkdir(name, 0o700, dir_fd=parent.fd)
         path = parent.join(name)
         directory = Directory(os.open(name, DIRECTORY, dir_fd=parent.fd), path, fresh=True)
-        self._held[path] = directory
         self._fresh.add(path)
         self._attributes.setdefault(path, None)
+        return self._remember(parent, directory)
+
+    def _remember(self, parent: Directory, directory: Directory) -> Directory:
+        self._held[directory.path] = directory
+        self._children.setdefault(parent.path, set()).add(directory.path)
         return directory
 
     def set_attributes(self, directory: Directory, entry: Entry) -> None:
@@ -151,15 +168,33 @@ class Directories:
         else:
             self._attributes[directory.path] = entry
 
+    def hide_below(self, directory: Directory) -> None:
+        """Let an overlay's directory hide what the layers below have there."""
+        set_opaque(directory.fd)
+        self._opaque.add(directory.path)
+
+    def is_merged(self, directory: Directory) -> bool:
+        """Whether an overlay's directory lies upon one of the layers below, and shows what is in it."""
+        path = directory.path
+        while path:
+            if path in self._opaque:
+                return False
+            path = path.rpartition(b"/")[0]
+        return True
+
     def forget(self, path: bytes) -> None:
         """`path` was removed: nothing that was known at or below it is true any more."""
         self._aliases.clear()  # any of them may have led through it
-        below = path + b"/"
-        for known in [p for p in self._held if p == path or p.startswith(below)]:
-            os.close(self._held.pop(known).fd)
-        for known in [p for p in self._attributes if p == path or p.startswith(below)]:
-            del self._attributes[known]
+        gone = [path]
+        while gone:
+            known = gone.pop()
+            gone += self._children.pop(known, ())
+            held = self._held.pop(known, None)
+            if held is not None:
+                os.close(held.fd)
+            self._attributes.pop(known, None)
             self._fresh.discard(known)
+            self._opaque.discard(known)
 
     def bound(self) -> None:
         """Keep the memory bounded, whatever the number of directories; called when none is in use.
@@ -170,6 +205,7 @@ class Directories:
         if len(self._attributes) > PENDING_LIMIT:
             self._set_pending()
             self._attributes.clear()
+            self._children.clear()
             self._fresh.clear()
             while self._held:
                 os.close(self._held.popitem()[1].fd)
@@ -181,7 +217,7 @@ class Directories:
 
     def _set_pending(self) -> None:
         for path in sorted(self._attributes, reverse=True):
-            entry = self._attributes[path] or self._from_below(path)
+            entry = self._attributes[path] or self._below.directory(path)
             apply_attributes(self.open(path).fd, entry)
 
     def close(self) -> None:
@@ -196,48 +232,6 @@ class Directories:
         for path in list(self._held)[: HELD_LIMIT // 2]:
             if path != current.path:
                 os.close(self._held.pop(path).fd)
-
-    def _from_below(self, path: bytes) -> Entry:
-        """The attributes of a directory that the archive did not describe (yet)."""
-        for lower in self._lowers:
-            try:
-                fd = _open_below(lower, path)
-            except FileNotFoundError:
-                continue
-            except OSError:
-                break  # a file or a whiteout there hides what is further below
-            try:
-                return describe(fd, path)
-            finally:
-                os.close(fd)
-        return Entry(path, DIRECTORY_ENTRY, mode=0o755)
-
-
-def _open_below(lower: int, path: bytes) -> int:
-    fd = os.dup(lower)
-    for name in path.split(b"/"):
-        try:
-            below = os.open(name, DIRECTORY, dir_fd=fd)
-        finally:
-            os.close(fd)
-        fd = below
-    return fd
-
-
-def describe(fd: int, path: bytes) -> Entry:
-    """The attributes of an open directory, as an entry would tell them."""
-    status = os.fstat(fd)
-    entry = Entry(
-        path,
-        DIRECTORY_ENTRY,
-        mode=stat.S_IMODE(status.st_mode),
-        uid=status.st_uid,
-        gid=status.st_gid,
-        mtime_ns=status.st_mtime_ns,
-    )
-    entry.atime_ns = status.st_atime_ns
-    entry.xattrs = read_xattrs(fd)
-    return entry
 
 
 def apply_attributes(fd: int, entry: Entry) -> None:
@@ -257,23 +251,3 @@ def entry_times(entry: Entry) -> tuple[int, int]:
     """Access and modification time; an archive without the former means the latter."""
     atime = entry.atime_ns
     return (entry.mtime_ns if atime is None else atime), entry.mtime_ns
-
-
-def is_whiteout(status: os.stat_result) -> bool:
-    """Whether this is overlayfs's mark of a removed name."""
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
-def set_opaque(fd: int) -> None:
-    """Let the directory hide what lies below it in an overlay."""
-    os.setxattr(fd, "trusted.overlay.opaque", b"y")
-
-
-def is_opaque(fd: int) -> bool:
-    """Whether the directory hides what lies below it in an overlay."""
-    try:
-        return os.getxattr(descriptor_path(fd), "trusted.overlay.opaque") == b"y"
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.ENOTSUP, errno.EPERM):
-            return False
-        raise

@@ -20,7 +20,9 @@ import stat
 from wherry.errors import InvalidArgument, ResourceExhausted
 from wherry.files.atomic import write_all
 from wherry.files.attributes import descriptor_path, write_xattrs
-from wherry.files.tar.directories import Directories, Directory, entry_times, is_whiteout, set_opaque
+from wherry.files.overlay import is_whiteout
+from wherry.files.tar.below import Below
+from wherry.files.tar.directories import Directories, Directory, entry_times
 from wherry.files.tar.entry import (
     BLOCK_DEVICE,
     CHARACTER,
@@ -92,15 +94,16 @@ class Extraction:
         self, root_fd: int, *, whiteouts: Whiteouts = "overlay", lowers: tuple[int, ...] = ()
     ) -> None:
         self._whiteouts = whiteouts
-        self._lowers = lowers
-        self._directories = Directories(root_fd, lowers)
+        self._touched: set[bytes] = set()
+        self._below = Below(lowers)
+        self._directories = Directories(root_fd, self._below, self._is_below)
         self._root = os.geteuid() == 0
         # A directory of a layer below may hand its group down.
         self._own_new = whiteouts != "overlay" or bool(os.fstat(root_fd).st_mode & stat.S_ISGID)
         self._ids = os.geteuid(), os.getegid()
         self._umask = _umask()
-        self._touched: set[bytes] = set()
-        self._opaque: set[bytes] = set()
+        self._emptied: set[bytes] = set()
+        self._hidden: list[bytes] = []
 
     def __enter__(self) -> Extraction:
         return self
@@ -125,10 +128,10 @@ class Extraction:
             holder, _, name = path.rpartition(b"/")
             parent = self._directories.open(holder)
             if self._whiteouts != "plain" and name.startswith(WHITEOUT):
+                self._touch(parent.path)
                 self._remove_from_below(parent, name, entry)
                 return
-            if self._whiteouts == "native":
-                self._touch(parent.join(name))
+            self._touch(parent.join(name))
             self._make(parent, name, entry, data)
         except OSError as error:
             raise _translate(error, entry) from error
@@ -136,6 +139,7 @@ class Extraction:
     def finish(self) -> None:
         """Set the attributes of the directories; the extraction is then complete."""
         try:
+            self._drop_idle_whiteouts()
             self._directories.finish()
         except OSError as error:
             raise _translate(error, None) from error
@@ -189,7 +193,7 @@ class Extraction:
                 directory = self._directories.make(parent, name)
         if replaced and self._whiteouts == "overlay":
             # Whatever had the name hid the directory below; its content must not come back.
-            set_opaque(directory.fd)
+            self._directories.hide_below(directory)
         self._directories.set_attributes(directory, entry)
 
     def _make_symlink(self, parent: Directory, name: bytes, entry: Entry) -> None:
@@ -256,13 +260,12 @@ class Extraction:
         """Remove what has the name of the next entry; the last of a name wins."""
         remove_tree(parent.fd, name)
         self._directories.forget(parent.join(name))
+        self._emptied.discard(parent.join(name))
 
     def _remove_from_below(self, parent: Directory, name: bytes, entry: Entry) -> None:
         """Carry out a whiteout."""
         if name == OPAQUE:
-            if parent.path not in self._opaque:  # once: a repeated mark must cost nothing (CVE-2026-95838)
-                self._opaque.add(parent.path)
-                self._hide_all(parent)
+            self._hide_all(parent)
             return
         if name.startswith(_RESERVED):
             return  # what AUFS kept for itself
@@ -276,43 +279,67 @@ class Extraction:
 
     def _hide(self, parent: Directory, name: bytes) -> None:
         """Mark `name` as removed in an overlay; what this layer made of it stays."""
+        path = parent.join(name)
         try:
-            os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent.fd)
-        except FileExistsError:
             status = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            if self._directories.is_merged(parent) and self._below.shows(path):
+                os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent.fd)
+                self._hidden.append(path)
+        else:
             if stat.S_ISDIR(status.st_mode):
-                set_opaque(self._directories.open(parent.join(name)).fd)
+                self._directories.hide_below(self._directories.open(path))
 
     def _hide_all(self, parent: Directory) -> None:
         if self._whiteouts == "native":
             self._remove_untouched_in(parent)
-        elif parent.path:
-            set_opaque(parent.fd)
+            return
+        if parent.path in self._emptied:
+            return
+        self._emptied.add(parent.path)
+        if parent.path:
+            self._directories.hide_below(parent)
         else:
             # overlayfs does not look for the mark on a root, so every name below gets one of its own.
-            for lower in self._lowers:
-                for name in os.listdir(lower):
-                    if not is_whiteout(os.stat(name, dir_fd=lower, follow_symlinks=False)):
-                        self._hide(parent, os.fsencode(name))
+            for name in self._below.names():
+                self._hide(parent, name)
+
+    def _drop_idle_whiteouts(self) -> None:
+        """Remove the marks in directories that became opaque afterwards: the kernel would list them."""
+        for path in self._hidden:
+            holder, _, name = path.rpartition(b"/")
+            try:
+                directory = self._directories.open(holder, make=False)
+                status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # something else took the place of the directory
+            if is_whiteout(status) and not self._directories.is_merged(directory):
+                os.unlink(name, dir_fd=directory.fd)
+
+    def _is_below(self, path: bytes) -> bool:
+        """Whether what stands at `path` is of the layers below, in a tree that holds them too."""
+        return self._whiteouts == "native" and path not in self._touched
 
     def _touch(self, path: bytes) -> None:
         """Remember that this layer holds `path`, and so what is above it."""
-        while path and path not in self._touched:
+        while self._whiteouts == "native" and path and path not in self._touched:
             self._touched.add(path)
             path = path.rpartition(b"/")[0]
 
     def _remove_untouched(self, parent: Directory, name: bytes) -> None:
         """Remove what the layers below have of `name`; what this layer holds stays."""
         path = parent.join(name)
-        if path not in self._touched:
+        if self._is_below(path):
             self._clear(parent, name)
             return
         if stat.S_ISDIR(os.stat(name, dir_fd=parent.fd, follow_symlinks=False).st_mode):
             self._remove_untouched_in(self._directories.open(path))
 
     def _remove_untouched_in(self, directory: Directory) -> None:
-        if directory.fresh:
+        if directory.fresh or directory.path in self._emptied:
             return
+        # Once: a repeated mark must cost nothing (CVE-2026-95838).
+        self._emptied.add(directory.path)
         for text in os.listdir(directory.fd):
             # Deeper ones may have closed this one: by path, which is cheap while it is held.
             self._remove_untouched(self._directories.open(directory.path), os.fsencode(text))

@@ -6,7 +6,7 @@ import os
 import stat
 
 from wherry.files.attributes import descriptor_path, read_xattrs
-from wherry.files.tar.directories import is_opaque, is_whiteout
+from wherry.files.overlay import is_opaque, is_whiteout
 from wherry.files.tar.entry import (
     BLOCK_DEVICE,
     CHARACTER,
