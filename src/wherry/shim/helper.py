@@ -83,7 +83,10 @@ class Helper:
         """End the helper, and wait for it: its children are ours from here on."""
         self._socket.close()
         if self._pidfd >= 0:
-            process.wait_pidfd(self._pidfd)
+            try:
+                process.wait_pidfd(self._pidfd)
+            except ChildProcessError:
+                pass  # reaped among the orphans
             os.close(self._pidfd)
             self._pidfd = -1
 

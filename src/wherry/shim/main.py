@@ -123,7 +123,7 @@ def _nothing(_number: int, _frame: object) -> None:
 class Shim:
     """The task, and those who are told of it."""
 
-    __slots__ = ("_bundle_fd", "_deleted", "_loop", "_next_attachment", "_server", "_task")
+    __slots__ = ("_attached", "_bundle_fd", "_deleted", "_loop", "_next_attachment", "_server", "_task")
 
     def __init__(self, bundle_fd: int, bundle: str, creator: Helper) -> None:
         self._bundle_fd = bundle_fd
@@ -131,6 +131,7 @@ class Shim:
         self._server = Server(self._loop, self._answer, self._hello)
         self._task = Task(bundle_fd, bundle, self._loop, creator, self._server.tell)
         self._next_attachment = 0
+        self._attached = 0
         self._deleted = False
 
     def run(self, first: _socket.socket) -> None:
@@ -150,7 +151,7 @@ class Shim:
         self._server.close()
 
     def _goes_on(self) -> bool:
-        return not self._deleted or self._task.has_clients
+        return not self._deleted or self._attached > 0
 
     def _hello(self) -> Message:
         return self._task.hello()
@@ -208,23 +209,29 @@ class Shim:
         process_ = self._task.process(call["exec_id"])
         self._next_attachment += 1
         number = self._next_attachment
-        process_.attach(number, fds.pop(0), call, self._attachment_ended)
+        self._attached += 1  # before the call, in which the client may turn out to be gone
+        try:
+            process_.attach(number, fds.pop(0), call, self._attachment_ended)
+        except BaseException:
+            self._attached -= 1
+            raise
         return {"attach": number}, []
 
     def _attachment_ended(self, number: int, reason: str) -> None:
+        self._attached -= 1
         self._server.tell("attach_ended", attach=number, reason=reason)
 
     def _call_create_exec(self, call: Message, _fds: list[int]) -> tuple[Message, list[int]]:
-        self._task.create_exec(
+        self._task.execs.create(
             call["exec_id"], call["process"], terminal=call["terminal"], with_stdin=call["stdin"]
         )
         return {}, []
 
     def _call_start_exec(self, call: Message, _fds: list[int]) -> tuple[Message, list[int]]:
-        return self._task.start_exec(call["exec_id"]), []
+        return self._task.execs.start(call["exec_id"]), []
 
     def _call_delete_exec(self, call: Message, _fds: list[int]) -> tuple[Message, list[int]]:
-        self._task.delete_exec(call["exec_id"])
+        self._task.execs.delete(call["exec_id"])
         return {}, []
 
     def _call_rootfs(self, _call: Message, _fds: list[int]) -> tuple[Message, list[int]]:

@@ -240,3 +240,10 @@ class Process:
     def _input_room(self) -> None:
         for each in tuple(self.attachments):
             each.resume_input()
+
+
+def exit_code_of(status: int) -> int:
+    """The exit code that a status word means: 128 + n after signal n."""
+    if os.WIFSIGNALED(status):
+        return 128 + os.WTERMSIG(status)
+    return os.WEXITSTATUS(status)
