@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING
 
+import msgspec
+
 from wherry.core.remotes import Credentials, RefusedAddress, RegistryOptions
 from wherry.core.remotes.answers import discard, retry_after_s
 from wherry.core.remotes.auth import Authorizer
@@ -29,6 +31,15 @@ RETRY_AFTER_LIMIT_S = 60.0
 _BACKOFF_LIMIT_S = 8.0
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _ROUNDS = 3
+
+
+class _Request(msgspec.Struct, frozen=True):
+    """A request but for where it goes; `body` opens it anew for each sending."""
+
+    method: str
+    scope: str
+    headers: Mapping[str, str]
+    body: Callable[[], bytes | IO[bytes]] | None
 
 
 class Endpoint:
@@ -77,11 +88,12 @@ class Endpoint:
             RequestFailed: no answer in all attempts.
             Unauthenticated, NoCredentials, PermissionDenied: no way to authorize.
         """
+        request = _Request(method, scope, headers or {}, body)
         attempt = 1
         while True:
             last = attempt >= attempts
             try:
-                response = self._authorized(method, target, scope, headers or {}, body)
+                response = self._authorized(request, target)
             except RequestFailed:
                 if last:
                     raise
@@ -118,49 +130,37 @@ class Endpoint:
         base = base or Location(self._origins[0], "/")
         return self._checked(parse_url(header, base), base)
 
-    def _authorized(
-        self,
-        method: str,
-        target: str | Location,
-        scope: str,
-        headers: Mapping[str, str],
-        body: BodyFactory,
-    ) -> BaseHTTPResponse:
+    def _authorized(self, request: _Request, target: str | Location) -> BaseHTTPResponse:
         """Send, and answer the registry's own 401."""
         for round_ in range(_ROUNDS):
-            response, place, sent = self._send(method, target, scope, headers, body)
+            response, place, sent = self._send(request, target)
             challenge = ", ".join(response.headers.getlist("WWW-Authenticate"))
             is_own = place.origin in self._origins
             if response.status != 401 or not is_own or not challenge or round_ == _ROUNDS - 1:
                 break
             authorizer = self._authorizer(place.origin)
-            if sent == authorizer.header(place.origin, scope):
+            if sent == authorizer.header(place.origin, request.scope):
                 # Not so where another thread found the answer since this request was sent.
                 try:
-                    authorizer.answer(challenge, scope)
+                    authorizer.answer(challenge, request.scope)
                 except WherryError:
                     response.close()
                     raise
-            if sent == authorizer.header(place.origin, scope):
+            if sent == authorizer.header(place.origin, request.scope):
                 break  # the same again would be refused again
             discard(response)
         return response
 
     def _send(
-        self,
-        method: str,
-        target: str | Location,
-        scope: str,
-        headers: Mapping[str, str],
-        body: BodyFactory,
+        self, request: _Request, target: str | Location
     ) -> tuple[BaseHTTPResponse, Location, dict[str, str]]:
         """Send to the registry, by https or, where that is allowed and https is not spoken, http."""
         if isinstance(target, Location):
-            return self._follow(method, target, scope, headers, body)
+            return self._follow(request, target)
         while True:
             place = Location(self._origins[0], target)
             try:
-                return self._follow(method, place, scope, headers, body)
+                return self._follow(request, place)
             except RequestFailed:
                 rest = tuple(origin for origin in self._origins if origin != place.origin)
                 if not rest:  # also once https has answered: see the assignment in _follow
@@ -168,22 +168,16 @@ class Endpoint:
                 self._origins = rest
 
     def _follow(
-        self,
-        method: str,
-        place: Location,
-        scope: str,
-        headers: Mapping[str, str],
-        body: BodyFactory,
+        self, request: _Request, place: Location
     ) -> tuple[BaseHTTPResponse, Location, dict[str, str]]:
         """Send, and go where the answer redirects to."""
         for _ in range(REDIRECT_LIMIT + 1):
-            known = self._authorizer(place.origin).header(place.origin, scope) if self._owns(place) else {}
-            response = self._transport.request(
-                method, place, {**headers, **known}, body=body() if body else None
-            )
+            known = self._known(place.origin, request.scope)
+            body = request.body() if request.body else None
+            response = self._transport.request(request.method, place, {**request.headers, **known}, body=body)
             if place.origin == self._origins[0]:
                 self._origins = self._origins[:1]
-            if response.status not in _REDIRECTS or method not in ("GET", "HEAD"):
+            if response.status not in _REDIRECTS or request.method not in ("GET", "HEAD"):
                 return response, place, known
             header = response.headers.get("Location", "")
             discard(response)
@@ -197,8 +191,9 @@ class Endpoint:
             raise RefusedAddress(f"{before.origin} leads to plain http: {place.origin}")
         return place
 
-    def _owns(self, place: Location) -> bool:
-        return place.origin in self._origins
+    def _known(self, origin: Origin, scope: str) -> dict[str, str]:
+        """The authorization to send along: none to an origin that is not the registry's."""
+        return self._authorizer(origin).header(origin, scope) if origin in self._origins else {}
 
     def _authorizer(self, origin: Origin) -> Authorizer:
         known = self._authorizers.get(origin)
