@@ -20,7 +20,8 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
     [
         (-5, "Less than a second"), (0.9, "Less than a second"), (1, "1 second"), (59, "59 seconds"),
         (MINUTE, "About a minute"), (2 * MINUTE - 1, "About a minute"), (59 * MINUTE, "59 minutes"),
-        (HOUR, "About an hour"), (1.4 * HOUR, "About an hour"), (1.5 * HOUR, "2 hours"), (47 * HOUR, "47 hours"),
+        (HOUR, "About an hour"), (1.4 * HOUR, "About an hour"), (1.5 * HOUR, "2 hours"),
+        (47 * HOUR, "47 hours"),
         (48 * HOUR, "2 days"), (13 * DAY, "13 days"), (14 * DAY, "2 weeks"), (59 * DAY, "8 weeks"),
         (60 * DAY, "2 months"), (729 * DAY, "24 months"), (730 * DAY, "2 years"), (1100 * DAY, "3 years"),
     ],

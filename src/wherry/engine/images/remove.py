@@ -58,7 +58,7 @@ async def _remove_name(
         )
     if last and users:
         await engine.threads.disk(name_image, engine.transfer, dangling_name(found.target), found.target)
-        fault_point("rmi.dangling-named")
+        fault_point("images.kept-without-name")
     return await _drop(engine, found, [image], deletes=last and not users)
 
 
@@ -93,7 +93,7 @@ async def _drop(
             await engine.threads.disk(engine.images.delete, engine.tenant, image.name)
         except ImageNotFound:
             continue  # somebody else was quicker
-        fault_point("rmi.name-removed")
+        fault_point("images.name-removed")
         if not is_dangling(image.name):
             records.append({"Untagged": familiar(image.name)})
             emit_image(engine, "untag", image_id, familiar(image.name))

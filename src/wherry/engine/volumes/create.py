@@ -57,7 +57,7 @@ async def ensure_volume(
     volume = await engine.threads.disk(
         engine.volumes.make, name, labels=labels, options=options, anonymous=anonymous
     )
-    fault_point("volume-create.data-made")
+    fault_point("volumes.data-made")
     await engine.volumes.commit(volume)
     engine.events.emit("volume", "create", name, {"driver": DRIVER})
     return volume

@@ -31,6 +31,6 @@ async def remove_volume(engine: Engine, name: str, *, force: bool = False) -> No
 async def discard_volume(engine: Engine, name: str) -> None:
     """Delete the record, then the directory: a crash between leaves a stray, which restore removes."""
     await engine.volumes.delete(name)
-    fault_point("volume-remove.record-deleted")
+    fault_point("volumes.record-deleted")
     await engine.threads.disk(engine.volumes.discard, name)
     engine.events.emit("volume", "destroy", name, {"driver": DRIVER})

@@ -118,7 +118,7 @@ class Volumes:
         directory = self.root / name
         os.makedirs(directory, mode=0o701, exist_ok=True)
         os.chmod(directory, 0o701)
-        fault_point("volume-create.directory-made")
+        fault_point("volumes.directory-made")
         data = directory / "_data"
         os.makedirs(data, mode=0o755, exist_ok=True)
         os.chmod(data, 0o755)
@@ -151,7 +151,7 @@ class Volumes:
         """Remove the directory of a volume without a record.  Blocks."""
         root_fd = os.open(self.root, DIRECTORY)
         try:
-            fault_point("volume-remove.root-opened")
+            fault_point("volumes.root-opened")
             remove_tree(root_fd, name)
         finally:
             os.close(root_fd)
