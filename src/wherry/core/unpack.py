@@ -105,27 +105,31 @@ def unpack_layer(
         if snapshots.exists(chain_id):
             tell(layer, "exists", layer.size)
             return
-        _discard(snapshots, key)  # what a killed process left
-        snapshots.prepare(key, parent)
-        try:
-            fault_point("unpack.prepared")
-            with disk_failures(f"cannot unpack layer {layer.digest}"), content.open(layer.digest) as file:
-                source = _Counted(file, lambda count: tell(layer, "extracting", count))
+        with _new_snapshot(snapshots, chain_id, key, parent), content.open(layer.digest) as file:
+            source = _Counted(file, lambda count: tell(layer, "extracting", count))
+            with disk_failures(f"cannot unpack layer {layer.digest}"):
                 apply(snapshots, key, source, compression=COMPRESSION[layer.media_type], diff_id=diff_id)
                 fault_point("unpack.applied")
-            _commit(snapshots, chain_id, key)
-        except BaseException:
-            _discard(snapshots, key)
-            raise
-        fault_point("unpack.committed")
     tell(layer, "complete", layer.size)
 
 
-def _commit(snapshots: Snapshotter, chain_id: Digest, key: str) -> None:
+@contextmanager
+def _new_snapshot(
+    snapshots: Snapshotter, chain_id: Digest, key: str, parent: Digest | None
+) -> Iterator[None]:
+    """An active snapshot that is committed as `chain_id` when the block ends well, else removed."""
+    _discard(snapshots, key)  # what a killed process left
+    snapshots.prepare(key, parent)
     try:
+        fault_point("unpack.prepared")
+        yield
         snapshots.commit(chain_id, key)
     except SnapshotExists:
-        _discard(snapshots, key)  # a builder made the same chain meanwhile
+        _discard(snapshots, key)  # somebody else made the same chain meanwhile
+    except BaseException:
+        _discard(snapshots, key)
+        raise
+    fault_point("unpack.committed")
 
 
 def _discard(snapshots: Snapshotter, key: str) -> None:

@@ -386,7 +386,7 @@ def _umask() -> int:
 
 def _translate(error: OSError, entry: Entry | None) -> Exception:
     what = f"cannot extract {_shown(entry.name)}" if entry else "cannot finish the extraction"
-    text = os.strerror(error.errno) if error.errno else str(error)
+    text = os.strerror(error.errno).lower() if error.errno else str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceExhausted(f"{what}: {text}")
     return ExtractionFailed(f"{what}: {text}")
