@@ -149,15 +149,14 @@ class _Settings:
 
 def _build(settings: _Settings) -> Config:
     tls = _tls(settings)
-    exec_root = _absolute(settings.get("exec-root", ""))
     debug = settings.get("debug", False)
     return Config(
         addresses=tuple(parse_address(text, tls=tls is not None) for text in settings.all("host")),
         group=settings.get("group", ""),
         has_default_group="group" not in settings.given,
         data_root=_absolute(settings.get("data-root", "")),
-        exec_root=exec_root,
-        pidfile=_absolute(settings.get("pidfile", "") or f"{exec_root}/wherryd.pid"),
+        exec_root=_absolute(settings.get("exec-root", "")),
+        pidfile=_absolute(settings.get("pidfile", "") or settings.get("exec-root", "") + "/wherryd.pid"),
         log_level=_log_level("debug" if debug else settings.get("log-level", "")),
         debug=debug,
         profile=settings.get("profile", ""),

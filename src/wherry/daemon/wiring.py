@@ -34,34 +34,32 @@ async def open_engine(config: Config) -> AsyncIterator[Engine]:
         stack.callback(threads.close)
         metadata = Metadata(config.data_root / "metadata.db")
         stack.callback(metadata.close)
-        content = LocalContent(config.data_root / "content", metadata)
-        snapshots = open_snapshots(config, metadata)
-        images, leases = ImageStore(metadata), Leases(metadata)
         tasks = TaskService(
             exec_root=config.exec_root, seccomp_cache=config.data_root / "seccomp", threads=threads
         )
         stack.push_async_callback(tasks.close)
+        transfer = TransferServices(
+            content=LocalContent(config.data_root / "content", metadata),
+            snapshots=open_snapshots(config, metadata),
+            images=ImageStore(metadata),
+            leases=Leases(metadata),
+            threads=threads,
+            metadata=metadata,
+            tenant=TENANT,
+            registries=registry_options(config),
+            concurrent_downloads=config.max_concurrent_downloads,
+            concurrent_uploads=config.max_concurrent_uploads,
+        )
         engine = Engine(
             config=engine_config(config),
             metadata=metadata,
-            content=content,
-            snapshots=snapshots,
-            images=images,
-            leases=leases,
+            content=transfer.content,
+            snapshots=transfer.snapshots,
+            images=transfer.images,
+            leases=transfer.leases,
             threads=threads,
             tasks=tasks,
-            transfer=TransferServices(
-                content=content,
-                snapshots=snapshots,
-                images=images,
-                leases=leases,
-                threads=threads,
-                metadata=metadata,
-                tenant=TENANT,
-                registries=registry_options(config),
-                concurrent_downloads=config.max_concurrent_downloads,
-                concurrent_uploads=config.max_concurrent_uploads,
-            ),
+            transfer=transfer,
         )
         await tasks.start_spawner()
         await engine.open()
