@@ -34,12 +34,13 @@ async def open_engine(config: Config) -> AsyncIterator[Engine]:
         stack.callback(threads.close)
         metadata = Metadata(config.data_root / "metadata.db")
         stack.callback(metadata.close)
+        content = LocalContent(config.data_root / "content", metadata)
         tasks = TaskService(
             exec_root=config.exec_root, seccomp_cache=config.data_root / "seccomp", threads=threads
         )
         stack.push_async_callback(tasks.close)
         transfer = TransferServices(
-            content=LocalContent(config.data_root / "content", metadata),
+            content=content,
             snapshots=open_snapshots(config, metadata),
             images=ImageStore(metadata),
             leases=Leases(metadata),
@@ -53,7 +54,7 @@ async def open_engine(config: Config) -> AsyncIterator[Engine]:
         engine = Engine(
             config=engine_config(config),
             metadata=metadata,
-            content=transfer.content,
+            content=content,
             snapshots=transfer.snapshots,
             images=transfer.images,
             leases=transfer.leases,
