@@ -124,14 +124,7 @@ class Descriptor(Value):
 
     def with_annotations(self, annotations: dict[str, str]) -> Descriptor:
         """The same descriptor with `annotations` in place of its own."""
-        return self._replace(annotations=annotations)
-
-    def with_platform(self, platform: Platform | None) -> Descriptor:
-        """The same descriptor for `platform`."""
-        return self._replace(platform=platform)
-
-    def _replace(self, **changes: Any) -> Descriptor:
-        fields = {name: getattr(self, name) for name in self.__slots__} | changes
+        fields = {name: getattr(self, name) for name in self.__slots__} | {"annotations": annotations}
         return Descriptor(fields.pop("media_type"), fields.pop("digest"), fields.pop("size"), **fields)
 
     def _identity(self) -> tuple[object, ...]:

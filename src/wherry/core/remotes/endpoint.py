@@ -61,11 +61,6 @@ class Endpoint:
             transport.neighbourhood.trust(origin)
 
     @property
-    def transport(self) -> Transport:
-        """The connections it uses."""
-        return self._transport
-
-    @property
     def attempts(self) -> int:
         """How often a request may be tried."""
         return self._options.attempts

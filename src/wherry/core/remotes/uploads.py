@@ -100,7 +100,7 @@ class Uploads:
                 return Pushed("mounted", source)
             if location:
                 break  # the registry began an upload instead: it goes on below
-        location = location or self._begin()
+        location = location or self._begin()[0]
         try:
             self._upload_whole(location, descriptor, open_blob, on_bytes)
         except (RequestFailed, UploadBroken):
@@ -144,13 +144,15 @@ class Uploads:
         discard(response)
         return location, False
 
-    def _begin(self) -> Location:
+    def _begin(self) -> tuple[Location, int]:
+        """Begin an upload: where, and how many bytes a piece has at least but for the last."""
         response = self._request("POST", f"{self._base}/blobs/uploads/", _EMPTY_BODY)
         if response.status != 202:
             raise _refusal(response)
         location = self._endpoint.location(response)
+        least = response.headers.get("OCI-Chunk-Min-Length", "")
         discard(response)
-        return location
+        return location, min(int(least), _PIECE_LIMIT_BYTES) if least.isdigit() and len(least) < 20 else 0
 
     def _upload_whole(
         self,
@@ -179,8 +181,8 @@ class Uploads:
         self, descriptor: Descriptor, open_blob: Callable[[], IO[bytes]], on_bytes: Callable[[int], None]
     ) -> None:
         """Upload in pieces, each taken up where the registry has it."""
-        location = self._begin()
-        offset, failures, piece_bytes = 0, 0, PIECE_BYTES
+        location, least = self._begin()
+        offset, failures, piece_bytes = 0, 0, max(PIECE_BYTES, least)
         with open_blob() as blob:
             while offset < descriptor.size:
                 length = min(piece_bytes, descriptor.size - offset)
@@ -192,7 +194,9 @@ class Uploads:
                     failures += 1
                     if failures >= self._endpoint.attempts:
                         raise Unavailable(f"blob {descriptor.digest}: {error}") from None
-                    piece_bytes = max(piece_bytes // 2, 1 << 20)  # a proxy may limit the size of a body
+                    piece_bytes = max(
+                        piece_bytes // 2, least, 1 << 20
+                    )  # a proxy may limit the size of a body
                 self._endpoint.wait_after(failures)
                 location, offset = self._progress(location, descriptor.size)
         place = _with_query(location, f"digest={descriptor.digest}")
