@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 _LOG_FILE = "shim.log"
-_IGNORED_BY_DEFAULT = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
+_SIGNALS = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
 _ORPHAN_REAP_S = 1.0
-_HIGHEST_FD = 0x7FFFFFFF
 
 
 def run(control_fd: int, warm_fds: list[int]) -> NoReturn:
@@ -66,8 +65,6 @@ def _become_shim(control_fd: int, warm_fds: list[int]) -> Helper:
     # Whatever the spawner had open, other shims' connections above all, must not live on here.
     close_all_but(control_fd, *warm_fds)
     process.set_child_subreaper()
-    for number in _IGNORED_BY_DEFAULT:
-        _signal.signal(number, _nothing)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     gc.enable()  # of what is allocated from here on; the spawner's own was frozen
     set_title("wherry-shim", "wherry-shim")
@@ -97,12 +94,13 @@ def _serve(assignment: Message, fds: list[int], creator: Helper) -> None:
 
 def close_all_but(*kept: int) -> None:
     """Close every descriptor from 3 on but these."""
-    first = 3
-    for fd in sorted(kept):
-        if fd > first:
-            process.close_range(first, fd - 1)
-        first = fd + 1
-    process.close_range(first, _HIGHEST_FD)
+    for name in os.listdir("/proc/self/fd"):  # there are few
+        fd = int(name)
+        if fd > 2 and fd not in kept:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # it was the listing's own
 
 
 def _lock(bundle_fd: int) -> bool:
@@ -116,8 +114,17 @@ def _lock(bundle_fd: int) -> bool:
     return named.st_ino == os.fstat(fd).st_ino  # else the bundle was removed while we waited
 
 
+def outlive_signals() -> None:
+    """Let no signal but SIGKILL end this process and its children to come; they end with their sockets.
+
+    By a handler, not SIG_IGN, which a container would inherit.
+    """
+    for number in _SIGNALS:
+        _signal.signal(number, _nothing)
+
+
 def _nothing(_number: int, _frame: object) -> None:
-    """Outlive a signal.  A handler, not SIG_IGN, which the container would inherit."""
+    pass
 
 
 class Shim:

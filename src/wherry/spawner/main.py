@@ -19,7 +19,7 @@ from wherry.errors import InvalidArgument, Unavailable
 from wherry.linux import cgroupfs, process
 from wherry.shim import main as shim
 from wherry.shim.server import wire_error
-from wherry.shim.title import set_title
+from wherry.shim.title import find_place, set_title
 from wherry.spawner import memory, protocol, warm
 from wherry.spawner.operations import OPERATIONS
 
@@ -36,6 +36,15 @@ def main(_arguments: list[str]) -> NoReturn:
     process.close_range(protocol.SOCKET_FD + 1, 0xFFFFFFFF)
     os.chdir("/")
     os.umask(0o022)
+    cgroupfs.layout()  # known once, and not looked for again in each child
+    warm_fds = warm.launch.warm_up()
+    # From here on children are reaped by the kernel: nobody here waits for them.  Orphans of a shim that
+    # was killed come here, too: where PID 1 reaps lazily, their zombies would keep a pid namespace up.
+    process.set_child_subreaper()
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
+    shim.outlive_signals()
+    find_place()
+    set_title("wherry-spawner", "wherry-spawner")
     cgroupfs.layout()  # known once, and not looked for again in each child
     warm_fds = warm.launch.warm_up()
     # From here on children are reaped by the kernel: nobody here waits for them.  Orphans of a shim that
