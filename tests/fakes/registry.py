@@ -57,9 +57,9 @@ class FakeRegistry:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.uploads: dict[str, bytearray] = {}
-        self.tokens: list[str] = []
-        """With tokens, /v2/ wants one of them; `challenge` is the header of the 401."""
+        self.least_piece = 0
         self.challenge = ""
+        """The header of the 401 that a request without `accepts` gets."""
         self.accepts: str | None = None
         """The Authorization header that opens /v2/, when one is wanted."""
         self._scripts: dict[tuple[str, str], list[Answer]] = defaultdict(list)
@@ -233,7 +233,10 @@ class FakeRegistry:
                 return Answer(201)
             key = str(len(self.uploads) + 1)
             self.uploads[key] = bytearray()
-            return Answer(202, headers={"Location": f"/v2/{repository}/blobs/uploads/{key}?_state=x"})
+            headers = {"Location": f"/v2/{repository}/blobs/uploads/{key}?_state=x"}
+            if self.least_piece:
+                headers["OCI-Chunk-Min-Length"] = str(self.least_piece)
+            return Answer(202, headers=headers)
         upload = self.uploads[parts[-1]]
         upload += seen.body
         headers = {

@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.fakes.registry import digest
 from tests.integration.distribution.conftest import Stores, Told, gather, pieces_of, run, tar_of
 
@@ -21,6 +23,7 @@ from wherry.core.transfer import import_image, load, read_image, save
 from wherry.errors import InvalidArgument, NotFound, WherryError
 from wherry.files.zstd import ZstdCompressor
 from wherry.oci import media_types
+from wherry.oci.image_config import chain_ids
 from wherry.oci.platform import Platform
 from wherry.oci.reference import parse_normalized
 
@@ -373,3 +376,32 @@ class TestSave:
         run(load(other_stores.services, pieces_of(archive), progress=told))
 
         assert "Loading layer" in told.statuses
+
+
+class TestDamage:
+    @given(st.data())
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_a_damaged_archive_is_loaded_whole_or_refused(self, stores: Stores, data: st.DataObject) -> None:
+        config = config_of(LAYER)
+        files = data.draw(
+            st.sampled_from(
+                [
+                    old_archive(config, {"x/layer.tar": LAYER}, ["app:1"]),
+                    layout(manifest_of(config, LAYER), [config, LAYER]),
+                ]
+            )
+        )
+        archive = bytearray(tar_of(files).rstrip(b"\0"))
+        for _ in range(data.draw(st.integers(1, 4))):
+            archive[data.draw(st.integers(0, len(archive) - 1))] = data.draw(st.integers(0, 255))
+
+        try:
+            loaded_names(stores, bytes(archive) + bytes(2048))
+        except WherryError:
+            pass
+
+        assert not stores.services.leases.list()
+        for image in stores.services.images.list("moby"):
+            manifest, found = read_image(stores.content, image.target)
+            assert len(manifest.layers) == len(found.diff_ids)
+            assert all(stores.snapshots.exists(chain) for chain in chain_ids(found.diff_ids))

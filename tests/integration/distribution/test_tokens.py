@@ -123,9 +123,7 @@ class TestLogin:
         for real in (guarded, private_registry):
             wrong = Credentials(username=USER, password="wrong", server_address=real.host)
 
-            with pytest.raises(
-                Unauthenticated, match=r'^Get "https?://127.+/v2/": unauthorized: '
-            ):
+            with pytest.raises(Unauthenticated, match=r'^Get "https?://127.+/v2/": unauthorized: '):
                 self.check(stores, wrong)
 
     def test_no_credentials_are_refused(self, stores: Stores, private_registry: RealRegistry) -> None:

@@ -490,6 +490,17 @@ class TestPush:
         with pytest.raises(Unavailable, match="413"):
             run(self.push(threads, reference, LAYER))
 
+    def test_pieces_are_as_long_as_the_registry_wants_them(
+        self, fake: FakeRegistry, threads: Threads, reference: Reference
+    ) -> None:
+        data = bytes(21 << 20)
+        fake.script("PUT", "/v2/team/app/blobs/uploads/1", Answer(503))
+        fake.least_piece = 10 << 20
+
+        assert run(self.push(threads, reference, data)) == "pushed"
+
+        assert [len(seen.body) for seen in fake.seen("PATCH")] == [10 << 20, 10 << 20, 1 << 20]
+
     def test_what_is_there_is_not_sent(
         self, fake: FakeRegistry, threads: Threads, reference: Reference
     ) -> None:
