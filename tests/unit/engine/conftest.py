@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -72,9 +74,6 @@ class Lab:
         await engine.open()
         await engine.restore()
         try:
-            if not engine.images.list(engine.tenant):
-                records = import_image(engine, io.BytesIO(small_tar()), repository="small", changes=CHANGES)
-                _ = [record async for record in records]
             yield engine
         finally:
             await engine.close()
@@ -86,9 +85,25 @@ class Lab:
         return self.tasks.tasks[name_of.containers.find(name).id]
 
 
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with the small image, to be copied for each test."""
+    base = tmp_path_factory.mktemp("seed")
+
+    async def seed() -> None:
+        async with Lab(base).engine() as engine:
+            records = import_image(engine, io.BytesIO(small_tar()), repository="small", changes=CHANGES)
+            _ = [record async for record in records]
+
+    asyncio.run(seed())
+    return base / "data"
+
+
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
+def lab(tmp_path: Path, seeded: Path) -> Lab:
+    lab = Lab(tmp_path)
+    shutil.copytree(seeded, lab.data, symlinks=True, dirs_exist_ok=True)
+    return lab
 
 
 async def make(

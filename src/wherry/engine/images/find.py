@@ -61,10 +61,7 @@ def find_image(engine: Engine, reference: str) -> FoundImage:
     if reference.startswith("sha256:"):
         found = _by_prefix(engine, digest) if digest else None
         return found or _missing(reference)
-    try:
-        parsed = parse_normalized(reference)
-    except InvalidArgument:
-        raise InvalidArgument("invalid reference format") from None
+    parsed = parse_normalized(reference)
     image = _by_name(engine, tenant, parsed)
     if image is None and digest:
         found = _by_prefix(engine, digest)
