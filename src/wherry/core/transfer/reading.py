@@ -125,11 +125,9 @@ def documents(content: ContentStore, target: Descriptor) -> Iterator[tuple[Descr
                 continue
             yield descriptor, document
             if isinstance(document, Index):
-                new = [
-                    child for child in document.manifests if child.digest not in seen and _is_document(child)
-                ]
-                seen.update(child.digest for child in new)
-                following += new
+                new = {child.digest: child for child in document.manifests if _is_document(child)}
+                following += [child for digest, child in new.items() if digest not in seen]
+                seen.update(new)
         if len(seen) > NODE_LIMIT:
             raise InvalidDocument(f"invalid index: more than {NODE_LIMIT} manifests")
         if not following:
