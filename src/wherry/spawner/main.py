@@ -45,15 +45,6 @@ def main(_arguments: list[str]) -> NoReturn:
     shim.outlive_signals()
     find_place()
     set_title("wherry-spawner", "wherry-spawner")
-    cgroupfs.layout()  # known once, and not looked for again in each child
-    warm_fds = warm.launch.warm_up()
-    # From here on children are reaped by the kernel: nobody here waits for them.  Orphans of a shim that
-    # was killed come here, too: where PID 1 reaps lazily, their zombies would keep a pid namespace up.
-    process.set_child_subreaper()
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
-    for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
-        _signal.signal(number, _signal.SIG_DFL)
-    set_title("wherry-spawner", "wherry-spawner")
     # Nothing is imported from here on, neither here nor in a child: the package on the disk may be a
     # newer one by then, or gone.
     for places in (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache):
