@@ -77,8 +77,14 @@ class FakeDaemon:
     def host(self) -> str:
         return f"unix://{self.path}"
 
+    @property
+    def connection_count(self) -> int:
+        return len(self._connections)
+
     def __enter__(self) -> "FakeDaemon":
-        self._listener.bind(str(self.path))
+        directory = os.open(self.path.parent, os.O_PATH)
+        self._listener.bind(f"/proc/self/fd/{directory}/{self.path.name}")
+        os.close(directory)
         self._listener.listen(16)
         threading.Thread(target=self._accept, daemon=True).start()
         return self
@@ -91,6 +97,10 @@ class FakeDaemon:
         for connection in self._connections:
             connection.close()
         os.unlink(self.path)
+
+    def script(self, pattern: str, answer: Answer) -> None:
+        """Answer `pattern` so from now on, whatever the table says."""
+        self.routes = {pattern: answer} | {key: value for key, value in self.routes.items() if key != pattern}
 
     def calls(self) -> list[str]:
         """`METHOD /path?query` of each request but the pings."""

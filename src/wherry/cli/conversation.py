@@ -62,9 +62,9 @@ class Conversation:
                 break
             if inputs:
                 self._read_input()
-                if self._detach is not None and self._detach.detached:
-                    return DETACHED
             self._send()
+            if self._detach is not None and self._detach.detached:
+                return DETACHED
         if self._frames is not None:
             self._frames.finish()
         return EOF

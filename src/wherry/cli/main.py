@@ -156,6 +156,8 @@ def _run_command(session: Session, path: str, entry: Entry, words: list[str]) ->
     except WherryError as error:
         report(session, error)
         return FAILED
+    finally:
+        session.close()
 
 
 def load(entry: Entry) -> tuple[Command, Run]:

@@ -89,6 +89,11 @@ class Session:
             )
         return self._client
 
+    def close(self) -> None:
+        """Close the connection to the daemon."""
+        if self._client is not None:
+            self._client.close()
+
     def out(self, text: str) -> None:
         """Write to standard output."""
         write_all(self.stdout_fd, text.encode("utf-8", "surrogateescape"))

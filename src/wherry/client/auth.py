@@ -80,7 +80,7 @@ def _decoded(entry: dict[str, Any], key: str) -> dict[str, str]:
         return {"registrytoken": str(entry["registrytoken"]), "serveraddress": key}
     text = str(entry.get("auth") or "")
     try:
-        pair = binascii.a2b_base64(text).decode().rstrip("\0")
+        pair = binascii.a2b_base64(text, strict_mode=True).decode().rstrip("\0")
     except (binascii.Error, UnicodeDecodeError):
         raise InvalidEndpoint(f"invalid auth configuration for {key}") from None
     user, colon, password = pair.partition(":")

@@ -212,14 +212,16 @@ class Body:
         self._close = action
 
     def pieces(self) -> Iterator[bytes]:
-        """The bytes as they come; whoever stops early calls `close`.
+        """The bytes as they come; a reader that stops early gives up the connection.
 
         Raises:
             ProtocolError: the body ends before it is complete.
         """
-        yield from self._pieces
-        self._connection.reusable = self._stays
-        self.close()
+        try:
+            yield from self._pieces
+            self._connection.reusable = self._stays
+        finally:
+            self.close()
 
     def read(self, limit_bytes: int = 256 * 1024 * 1024) -> bytes:
         """All of it.

@@ -13,13 +13,11 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[3] / "src"
 DOCKER = os.environ.get("DOCKER_CLI", "/usr/local/bin/docker")
-OURS = [
-    sys.executable,
-    "-I",
-    "-S",
-    "-c",
-    f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from wherry.cli.main import main; sys.exit(main(sys.argv[1:]))",
-]
+_PROGRAM = (
+    f"import sys; sys.path.insert(0, {str(SOURCE)!r})\n"
+    "from wherry.cli.main import main; sys.exit(main(sys.argv[1:]))"
+)
+OURS = [sys.executable, "-I", "-S", "-c", _PROGRAM]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """A scripted daemon with something of everything in it, for comparing the two command lines."""
 
+# ruff: noqa: E501 — tables, one row a line
+
 import json
 import socket
 import struct
@@ -51,7 +53,7 @@ CONTAINERS = [
         "Image": "sha256:" + IDS[8],
         "ImageID": "sha256:" + IDS[8],
         "Command": "sh -c 'echo \"ünïcode\"\t…'",
-        "Created": NOW - 40,
+        "Created": NOW - 5 * 3600 - 600,
         "Ports": [],
         "Labels": None,
         "State": "exited",
@@ -89,7 +91,7 @@ IMAGES = [
         "Id": "sha256:" + IDS[9],
         "RepoTags": [],
         "RepoDigests": ["busybox@sha256:" + IDS[11]],
-        "Created": NOW - 600,
+        "Created": NOW - 2 * 3600 - 600,
         "Size": 4321000,
         "SharedSize": 1000,
         "Containers": 2,
