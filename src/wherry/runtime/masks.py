@@ -67,15 +67,19 @@ def hide(tree: Tree, paths: list[str]) -> None:
             raise StartFailed(f"can't mask path {path}: {reason(error)}") from error
         try:
             if stat.S_ISDIR(os.fstat(target).st_mode):
-                if empty < 0:  # one filesystem for all: it is empty and stays so
-                    empty = make_filesystem("tmpfs", "tmpfs", ["ro", "size=0k"], _HARMLESS)
-                cover = m.open_tree("", _CLONE, dir_fd=empty)
+                # One filesystem for all: it is empty and stays so.  What is copied must be attached,
+                # before Linux 6.15, so the first one serves as itself.
+                if empty < 0:
+                    cover = empty = make_filesystem("tmpfs", "tmpfs", ["ro", "size=0k"], _HARMLESS)
+                else:
+                    cover = m.open_tree("", _CLONE, dir_fd=empty)
             else:
                 if null < 0:
                     null = devices.open_null(tree)
                 cover = m.open_tree("", _CLONE, dir_fd=null)
             m.move_mount(cover, "", target, "", _ONTO_FD)
-            os.close(cover)
+            if cover != empty:
+                os.close(cover)
         except OSError as error:
             raise StartFailed(f"can't mask path {path}: {reason(error)}") from error
         os.close(target)

@@ -21,6 +21,12 @@ APPLETS = (
 )  # fmt: skip
 SOURCE = Path(__file__).parents[3] / "src"
 LAUNCHER = Path(sys.prefix) / "bin" / "wherry-runtime"
+# Where the package is not installed, as in the virtual machine: the same without the shell's part.
+PROGRAM = [str(LAUNCHER)] if LAUNCHER.exists() else [
+    sys.executable, "-I", "-S", "-E", "-c",
+    f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from wherry.runtime.main import main; "
+    "sys.exit(main(sys.argv[1:]))",
+]  # fmt: skip
 DEFAULT_CAPABILITIES = [
     f"CAP_{name}"
     for name in [
@@ -203,7 +209,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     if os.geteuid():
         pytest.skip("needs root")
     before = _mounts(tmp_path)
-    runtime = Runtime([str(LAUNCHER)], tmp_path / "state", tmp_path / "log.json")
+    runtime = Runtime(PROGRAM, tmp_path / "state", tmp_path / "log.json")
     yield runtime
     runtime.clean()
     assert _mounts(tmp_path) == before, "the host's mounts have changed"
