@@ -88,7 +88,7 @@ class Http1Connection(asyncio.Protocol):
             if isinstance(self._hijacked, Relay):
                 self._hijacked.client_ended()
             return True
-        if self._phase in (_HEAD, _CLOSING):
+        if self._phase in (_HEAD, _CLOSING) or self._is_draining:
             return False
         if self._request:
             self._request.body.fail(Disconnected("the client closed its side within the body"))
@@ -98,7 +98,8 @@ class Http1Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
         self._stop_timer()
-        self._server.forget(self)
+        if not self._task:
+            self._server.forget(self)  # otherwise its handler is still waited for
         if isinstance(self._hijacked, Relay):
             self._hijacked.client_lost()
         self._let_write()
@@ -229,6 +230,10 @@ class Http1Connection(asyncio.Protocol):
         else:
             if self._phase != _HIJACKED:
                 self._end_exchange()
+        finally:
+            if self._is_lost:
+                self._task = None
+                self._server.forget(self)
 
     async def _respond(self, request: Request, response: Response) -> None:
         body = response.body

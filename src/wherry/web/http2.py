@@ -96,7 +96,8 @@ class Http2Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
         self._writable.set()
-        self._server.forget(self)
+        if not self._streams:
+            self._server.forget(self)  # otherwise its handlers are still waited for
         for stream in list(self._streams.values()):
             stream.lost()
 
@@ -204,6 +205,8 @@ class Http2Connection(asyncio.Protocol):
         """Forget a stream; with `reset`, tell the client that it is not whole."""
         self._streams.pop(stream_id, None)
         if self._is_lost:
+            if not self._streams:
+                self._server.forget(self)
             return
         if reset:
             try:

@@ -14,6 +14,7 @@ from tests.fakes.web_client import serving
 from wherry.web.hijack import HijackedConnection
 from wherry.web.limits import Limits
 from wherry.web.messages import Hijack, Request, Response
+from wherry.web.server import Server
 
 ASKING = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
 TEXT = [("Content-Type", "text/plain")]
@@ -244,6 +245,33 @@ class TestStreams:
                     await asyncio.sleep(0.01)
                     client.writer.transport.abort()
                 await asyncio.wait_for(done.wait(), 2)
+
+        run(scenario())
+
+    def test_the_end_of_the_server_waits_for_work_whose_client_has_left(self, tmp_path: Path) -> None:
+        done = False
+
+        async def handler(request: Request) -> Response:
+            nonlocal done
+            await asyncio.sleep(0.2)
+            done = True
+            return Response(204)
+
+        async def scenario() -> None:
+            server = Server(handler)
+            sock = socket.socket(socket.AF_UNIX)
+            sock.bind(str(tmp_path / "socket"))
+            sock.listen()
+            await server.listen(sock)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(tmp_path / "socket"))
+                client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+                await asyncio.sleep(0.05)
+
+            await server.close(grace_s=5)
+
+            assert done
+            assert server.connection_count == 0
 
         run(scenario())
 
