@@ -22,11 +22,13 @@ APPLETS = (
 SOURCE = Path(__file__).parents[3] / "src"
 LAUNCHER = Path(sys.prefix) / "bin" / "wherry-runtime"
 # Where the package is not installed, as in the virtual machine: the same without the shell's part.
-PROGRAM = [str(LAUNCHER)] if LAUNCHER.exists() else [
-    sys.executable, "-I", "-S", "-E", "-c",
-    f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from wherry.runtime.main import main; "
-    "sys.exit(main(sys.argv[1:]))",
-]  # fmt: skip
+_CODE = f"""
+import sys
+sys.path.insert(0, {str(SOURCE)!r})
+from wherry.runtime.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+PROGRAM = [str(LAUNCHER)] if LAUNCHER.exists() else [sys.executable, "-I", "-S", "-E", "-c", _CODE]
 DEFAULT_CAPABILITIES = [
     f"CAP_{name}"
     for name in [
@@ -92,7 +94,7 @@ def docker_spec(*args: str, capabilities: list[str] | None = None) -> Spec:
             "args": list(args),
             "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "MARK=inside"],
             "cwd": "/",
-            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), names),
+            "capabilities": {kind: [*names] for kind in ("bounding", "effective", "permitted")},
             "oomScoreAdj": 0,
         },
         "root": {"path": "rootfs"},
