@@ -126,6 +126,10 @@ class Bundle:
     def command(self, *args: str) -> None:
         self.spec["process"]["args"] = list(args)
 
+    def add_capability(self, name: str) -> None:
+        for names in self.spec["process"]["capabilities"].values():
+            names.append(name)
+
     def mount(self, destination: str, kind: str, source: str, *options: str) -> None:
         entry = {"destination": destination, "type": kind, "source": source, "options": list(options)}
         self.spec["mounts"].append(entry)

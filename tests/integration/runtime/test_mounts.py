@@ -63,7 +63,7 @@ def test_ro_holds_for_the_mount_and_rro_for_all_beneath(
 def test_a_mount_made_inside_does_not_appear_on_the_host(
     runtime: Runtime, bundle: Bundle, shared: Path
 ) -> None:
-    bundle.spec["process"]["capabilities"]["effective"] += ["CAP_SYS_ADMIN"]
+    bundle.add_capability("CAP_SYS_ADMIN")
     bundle.mount("/data", "bind", str(shared), "rbind")
     bundle.command(
         "sh", "-c", "mkdir /data/x && mount -t tmpfs x /data/x && grep -c /data/x /proc/self/mountinfo"
@@ -78,7 +78,7 @@ def test_a_mount_made_inside_does_not_appear_on_the_host(
 def test_with_rshared_a_mount_made_inside_appears_on_the_host(
     runtime: Runtime, bundle: Bundle, shared: Path
 ) -> None:
-    bundle.spec["process"]["capabilities"]["effective"] += ["CAP_SYS_ADMIN"]
+    bundle.add_capability("CAP_SYS_ADMIN")
     bundle.mount("/data", "bind", str(shared), "rbind", "rshared")
     bundle.command("sh", "-c", "mkdir /data/x && mount -t tmpfs x /data/x && touch /data/x/made")
 
