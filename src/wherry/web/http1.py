@@ -98,7 +98,7 @@ class Http1Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
         self._stop_timer()
-        if not self._task:
+        if not self._task or self._task.done():
             self._server.forget(self)  # otherwise its handler is still waited for
         if isinstance(self._hijacked, Relay):
             self._hijacked.client_lost()
@@ -232,7 +232,6 @@ class Http1Connection(asyncio.Protocol):
                 self._end_exchange()
         finally:
             if self._is_lost:
-                self._task = None
                 self._server.forget(self)
 
     async def _respond(self, request: Request, response: Response) -> None:

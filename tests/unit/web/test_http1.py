@@ -275,6 +275,33 @@ class TestStreams:
 
         run(scenario())
 
+    def test_the_end_of_the_server_cuts_what_ends_with_its_client(self, tmp_path: Path) -> None:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"x"
+            await asyncio.sleep(60)
+
+        async def handler(request: Request) -> Response:
+            request.cancel_on_disconnect = True
+            return Response(200, TEXT, chunks())
+
+        async def scenario() -> None:
+            server = Server(handler)
+            sock = socket.socket(socket.AF_UNIX)
+            sock.bind(str(tmp_path / "socket"))
+            sock.listen()
+            await server.listen(sock)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(tmp_path / "socket"))
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                await asyncio.sleep(0.05)
+
+                async with asyncio.timeout(2):
+                    await server.close(grace_s=60)
+
+                assert server.connection_count == 0
+
+        run(scenario())
+
     def test_a_stream_that_fails_is_cut_and_not_ended(self, tmp_path: Path) -> None:
         async def chunks() -> AsyncIterator[bytes]:
             yield b"x"
