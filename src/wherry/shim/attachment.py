@@ -126,7 +126,11 @@ class Attachment:
             self._watch()
 
     def finish(self, reason: str) -> None:
-        """End once all output is sent; EXITED shuts the client's socket down behind the last byte."""
+        """End once all output is sent.
+
+        The socket is only closed: the client meets the end when whoever passed it closes theirs, which
+        a daemon does once it has the exit code, so that nobody asks for that too early.
+        """
         if not self._ending:
             self._ending = reason
             self._reading = False
@@ -221,14 +225,13 @@ class Attachment:
         self._reading = False
         self._loop.forget(self._socket.fileno())
         if reason == EXITED:
-            self._shut_down()
+            self._discard_input()
         self._socket.close()
         self._on_end(self, reason)
 
-    def _shut_down(self) -> None:
+    def _discard_input(self) -> None:
+        # TCP answers a close with unread input by a reset, which can overtake the last output.
         try:
-            self._socket.shutdown(_socket.SHUT_WR)
-            # TCP answers a close with unread input by a reset, which can overtake the last output.
             while self._socket.recv(INPUT_BYTES, _socket.MSG_DONTWAIT):
                 pass
         except OSError:

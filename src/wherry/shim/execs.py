@@ -1,6 +1,6 @@
 """The execs of a task: announced, run, ended, and kept until somebody has asked for the exit.
 
-An exit is in the bundle, on the disk, before it is told, so that it outlives daemon, spawner and shim.
+An exit is in the bundle before it is told, so that it outlives daemon, spawner and shim.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Execs:
         each.exit = {"exit_code": exit_code, "at_ns": time.time_ns(), "oom_killed": False, "error": error}
         directory_fd = self._directory()
         try:
-            records.write(directory_fd, f"{exec_id}.json", each.exit, durable=True)
+            records.write(directory_fd, f"{exec_id}.json", each.exit)
         except OSError as failure:
             log("error", "exec exit not recorded", task=self._task.id, exec=exec_id, error=failure)
         finally:

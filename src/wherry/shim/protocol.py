@@ -35,11 +35,12 @@ travels as `{"document": true}` with a sealed memfd that holds it as the first d
     delete                                                          acknowledges the exit; the shim ends
 
     event         fields
-    exited        exit: EXIT                              init is gone, the record is on disk
+    exited        exit: EXIT                              init is gone, the exit is in the bundle
     released                                              no mount, cgroup or process of the task is left
     exec_exited   exec_id, exit
     attach_ended  attach, reason: "eof"|"detached"|"exited"|"failed"
 
+Records are replaced by rename and not synced: the exec root does not outlive the machine's uptime.
 `detach_keys` and `leftover` are bytes in hexadecimal.  The protocol only grows: new calls, events and
 fields; a shim of any released version is spoken to in its own words, and a daemon looks at "hello" before
 it asks for what came later.
@@ -69,7 +70,7 @@ MAX_DESCRIPTORS = 8
 CONFIG = "config.json"  # the runtime specification's configuration, written by the daemon
 REQUEST = "shim.json"  # what else the shim is asked for, written by the daemon
 RECORD = "record.json"  # the shim's: pid, start time, state
-EXIT = "exit.json"  # the shim's: the exit, on disk before it is told
+EXIT = "exit.json"  # the shim's: the exit, written before it is told
 EXECS = "execs"  # the shim's: exits of exec'd processes, one file each, until asked for
 SOCKET = "s"
 LOCK = "lock"  # flock'd by the shim for its whole life

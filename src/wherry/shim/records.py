@@ -1,4 +1,8 @@
-"""The shim's files in its bundle, each replaced whole: a reader finds the old text or the new."""
+"""The shim's files in its bundle, each replaced whole: a reader finds the old text or the new.
+
+Nothing is synced to the disk.  The exec root does not outlive the machine's uptime, and the death of a
+process, however sudden, loses nothing of what it has written.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def write(directory_fd: int, name: str, document: dict[str, Any], *, durable: bool = False) -> None:
-    """Write `document`; with `durable` it is on the disk, name and all, when this returns.
+def write(directory_fd: int, name: str, document: dict[str, Any]) -> None:
+    """Write `document`.
 
     Raises:
         OSError: ENOSPC and the like; the old text stays.
@@ -23,13 +27,9 @@ def write(directory_fd: int, name: str, document: dict[str, Any], *, durable: bo
         rest = memoryview(json.dumps(document).encode())
         while rest:
             rest = rest[os.write(fd, rest) :]
-        if durable:
-            os.fsync(fd)
     finally:
         os.close(fd)
     os.rename(temporary, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
-    if durable:
-        os.fsync(directory_fd)
 
 
 def read(directory_fd: int, name: str) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
     creating → created → running ⇄ paused → stopped → released
 
-Each state is in record.json before it is told.  The exit is in exit.json, on the disk, before it is told;
+Each state is in record.json before it is told.  The exit is in exit.json before it is told;
 only then comes what takes time: letting go of the mounts, killing what is left, removing the cgroup.
 `released` is told when nothing is left, and no second overlay may be made on the same upper directory
 before.  In a pid namespace of the task's own nothing outlives init; where it shares one, its cgroup is killed
@@ -179,7 +179,7 @@ class Task:
             "error": str(failure) if failure is not None else "",
         }
         fault_point("shim.init-ended")
-        self._write_durably(protocol.EXIT, self.init.exit)
+        self._write_exit(self.init.exit)
         fault_point("shim.exit-recorded")
         self.state = "stopped"
         self._tell("exited", exit=self.init.exit)
@@ -192,9 +192,9 @@ class Task:
         except OSError:
             return False
 
-    def _write_durably(self, name: str, document: Message) -> None:
+    def _write_exit(self, document: Message) -> None:
         try:
-            records.write(self.bundle_fd, name, document, durable=True)
+            records.write(self.bundle_fd, protocol.EXIT, document)
         except OSError as error:
             # Without the record a daemon that is away now will find "shim lost" later; one that is
             # connected is told all the same.

@@ -56,7 +56,7 @@ def clean_bundle(arguments: Message, _fds: list[int]) -> Message:
             "oom_killed": False,
             "error": protocol.SHIM_LOST,
         }
-        records.write(bundle_fd, protocol.EXIT, ended, durable=True)
+        records.write(bundle_fd, protocol.EXIT, ended)
     fault_point("spawner.loss-recorded")
     return {"exit": ended, "execs": _exec_exits(bundle_fd)}
 

@@ -294,18 +294,20 @@ def test_the_log_is_whole_when_the_exit_is_told(bench: Bench) -> None:
     run(test)
 
 
-def test_the_end_of_a_failed_start_leaves_the_clients_socket_open(bench: Bench) -> None:
+def test_the_client_meets_the_end_when_the_caller_lets_go_too(bench: Bench) -> None:
     async def test() -> None:
         async with bench:
-            task = await bench.create("sh", "-c", "exit 0")
+            task = await bench.create("sh", "-c", "echo last", stdin=True)
             client = bench.client()
-            theirs = os.dup(client.theirs.fileno())
-            ended = await client.attach(task)
-
-            await task.kill(9)
+            kept = os.dup(client.theirs.fileno())
+            ended = await client.attach(task, stdin=True)
+            await task.start()
 
             assert await ended == "exited"
-            assert await client.read_all() == b""
-            os.close(theirs)
+            assert await client.read() == b"last\n"
+            os.write(kept, b"still open")
+            assert await client.read() == b"still open"
+            os.close(kept)
+            assert await client.read() == b""
 
     run(test)

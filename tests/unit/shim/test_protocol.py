@@ -98,9 +98,12 @@ def test_a_full_queue_is_told_and_nothing_is_sent_by_half(pair: Pair) -> None:
     pair[0].setblocking(False)
     numbers = iter(range(1_000_000))
 
-    with pytest.raises(BlockingIOError):
+    def send_all() -> None:
         for number in numbers:
             protocol.send(pair[0], {"number": number})
+
+    with pytest.raises(BlockingIOError):
+        send_all()
 
     for number in range(next(numbers) - 1):
         assert protocol.receive(pair[1]) == ({"number": number}, [])

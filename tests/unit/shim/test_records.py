@@ -21,11 +21,10 @@ def test_a_missing_record_is_none(directory: int) -> None:
     assert records.read(directory, "record.json") is None
 
 
-@pytest.mark.parametrize("durable", [True, False])
-def test_a_record_is_replaced_whole(directory: int, tmp_path: Path, durable: bool) -> None:
+def test_a_record_is_replaced_whole(directory: int, tmp_path: Path) -> None:
     records.write(directory, "record.json", {"pid": 1, "long": "x" * 1000})
 
-    records.write(directory, "record.json", {"pid": 2}, durable=durable)
+    records.write(directory, "record.json", {"pid": 2})
 
     assert records.read(directory, "record.json") == {"pid": 2}
     assert os.listdir(tmp_path) == ["record.json"]

@@ -44,7 +44,7 @@ def bundle_path(root: Path, tenant: str, task_id: str) -> Path:
 
 
 def write_bundle(path: Path, request: CreateTask, seccomp_cache: str) -> None:
-    """Make the bundle of `request`: the request is on disk before anything is done about it.
+    """Make the bundle of `request`: the request is written before anything is done about it.
 
     Raises:
         BundleExists: there is one of this id.

@@ -195,28 +195,28 @@ class Task:
     ) -> asyncio.Future[AttachEnd]:
         """Hand the client's own socket to the shim; the result tells how the attachment ended.
 
-        Attached before `start`, the client gets every byte.  `leftover` is input that was already
-        read from the socket.  The end of the client's input closes the process's stdin with
-        `close_stdin_on_eof` and without a terminal; otherwise it ends the attachment ("eof").  At
-        the process's exit ("exited") the shim shuts the socket down after the last byte; a start
-        that fails ("failed") leaves it open for a message.  The caller keeps and closes `sock_fd`.
+        Attached before `start`, the client gets every byte.  `leftover` is input already read from
+        the socket.  The end of the client's input closes the process's stdin with
+        `close_stdin_on_eof` and without a terminal; otherwise it ends the attachment ("eof").  After
+        the last byte ("exited"), or when the start fails ("failed"), the shim lets go of the socket:
+        the client meets its end when the caller closes `sock_fd`, once the exit is known.
 
         Raises:
             Conflict: the process is gone.
         """
-        answer = await self._call(
-            "attach",
-            [sock_fd],
-            exec_id=exec_id,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            framed=framed,
-            detach_keys=(detach_keys or b"").hex(),
-            leftover=leftover.hex(),
-            close_stdin=close_stdin_on_eof,
-        )
-        number: int = answer["attach"]
+        wish = {
+            "exec_id": exec_id,
+            "stdin": stdin,
+            "stdout": stdout,
+            "stderr": stderr,
+            "framed": framed,
+            "detach_keys": (detach_keys or b"").hex(),
+            "leftover": leftover.hex(),
+            "close_stdin": close_stdin_on_eof,
+        }
+        return self._await_end((await self._call("attach", [sock_fd], **wish))["attach"])
+
+    def _await_end(self, number: int) -> asyncio.Future[AttachEnd]:
         ended: asyncio.Future[AttachEnd] = self._loop.create_future()
         if number in self._ended_early:
             ended.set_result(self._ended_early.pop(number))
