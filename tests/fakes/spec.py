@@ -27,7 +27,8 @@ def docker_style_spec(
 
     `host_namespaces` are those it shares with the host, such as `pid` and `network`.
     """
-    spec = default_linux_spec(cgroup_namespace=False)
+    # Without a time namespace, which the runc of Debian 12 does not know: it is a reference for tests.
+    spec = default_linux_spec(cgroup_namespace=False, time_namespace=False)
     spec["hostname"] = "" if "uts" in host_namespaces else "box"
     spec["process"] |= {
         "args": list(args),
