@@ -27,8 +27,9 @@ def docker_style_spec(
 
     `host_namespaces` are those it shares with the host, such as `pid` and `network`.
     """
-    # Without a time namespace, which the runc of Debian 12 does not know: it is a reference for tests.
+    # Without a time namespace and of an older version, for Debian 12's runc and crun run it, too.
     spec = default_linux_spec(cgroup_namespace=False, time_namespace=False)
+    spec["ociVersion"] = "1.0.2"
     spec["hostname"] = "" if "uts" in host_namespaces else "box"
     spec["process"] |= {
         "args": list(args),
