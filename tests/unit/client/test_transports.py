@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.conformance.cli.comparison import SOURCE
 from tests.fakes.daemon import FakeDaemon, Reply
+
 from wherry.cli.conversation import EOF, Conversation
 from wherry.client.api import Client, Hijacked
 from wherry.client.endpoint import Endpoint, Tls

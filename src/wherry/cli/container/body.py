@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 
+from wherry.cli.container.endpoints import is_of_container, network_endpoints
+from wherry.cli.container.environment import read_environment, read_labels
 from wherry.cli.failures import CommandFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
     from wherry.cli.flags import Options
@@ -88,7 +89,7 @@ def container_body(options: Options, arguments: list[str]) -> Json:
     config = _config(options, arguments)
     host = _host_config(options, config)
     body: Json = {**config, "HostConfig": host}
-    endpoints = _endpoints(options, host)
+    endpoints = network_endpoints(options, host)
     if endpoints:
         body["NetworkingConfig"] = {"EndpointsConfig": endpoints}
     if options["rm"] and host["RestartPolicy"]["Name"] not in ("", "no"):
@@ -116,8 +117,8 @@ def _config(options: Options, arguments: list[str]) -> Json:
         config["Cmd"] = command
     if "entrypoint" in options.given:
         config["Entrypoint"] = [options["entrypoint"]]
-    config["Env"] = _variables(options)
-    labels = _read_lines(options["label-file"], take_environment=False) + options["label"]
+    config["Env"] = read_environment(options["env-file"], options["env"])
+    labels = read_labels(options["label-file"], options["label"])
     config["Labels"] = {name: value for name, _, value in (label.partition("=") for label in labels)}
     if "stop-timeout" in options.given:
         config["StopTimeout"] = options["stop-timeout"]
@@ -161,61 +162,6 @@ def _host_config(options: Options, config: Json) -> Json:
     if options["pids-limit"]:
         host["PidsLimit"] = options["pids-limit"]
     return host
-
-
-# Environment and labels
-
-
-def _variables(options: Options) -> list[str]:
-    return read_environment(options["env-file"], options["env"])
-
-
-def read_environment(files: Iterable[str], given: list[str]) -> list[str]:
-    """The lines of `files`, then the variables given one by one.
-
-    Raises:
-        CommandFailed: a file that cannot be read, or a line that is no variable.
-    """
-    return _read_lines(files, take_environment=True) + given
-
-
-def _read_lines(files: Iterable[str], *, take_environment: bool) -> list[str]:
-    lines = []
-    for path in files:
-        try:
-            with open(path, "rb") as file:
-                text = file.read()
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise CommandFailed(f"open {path}: {reason}") from None
-        lines += _parse_file(path, text.removeprefix(b"\xef\xbb\xbf"), take_environment=take_environment)
-    return lines
-
-
-def _parse_file(path: str, data: bytes, *, take_environment: bool) -> list[str]:
-    lines = []
-    for number, raw in enumerate(data.split(b"\n"), 1):
-        try:
-            line = raw.decode().removesuffix("\r").lstrip()
-        except UnicodeDecodeError:
-            shown = raw.decode("utf-8", "replace")
-            raise CommandFailed(
-                f"env file {path} contains invalid utf8 bytes at line {number}: {shown}"
-            ) from None
-        if not line or line.startswith("#"):
-            continue
-        name, equals, value = line.partition("=")
-        if not name.strip():
-            raise CommandFailed(f"invalid env file ({path}): no variable name on line '{line}'")
-        if " " in name or "\t" in name:
-            raise CommandFailed(f"invalid env file ({path}): variable '{name}' contains whitespaces")
-        if equals:
-            lines.append(f"{name}={value}")
-        elif not take_environment:
-            lines.append(name)
-        elif name in os.environ:
-            lines.append(f"{name}={os.environ[name]}")
-    return lines
 
 
 # Volumes, devices
@@ -296,12 +242,8 @@ def _modes(options: Options) -> None:
     )
     for flag, shown, known in checks:
         mode = options[flag]
-        if mode not in known and not (flag == "pid" and _of_container(mode)):
+        if mode not in known and not (flag == "pid" and is_of_container(mode)):
             raise CommandFailed(f"--{flag}: invalid {shown} mode")
-
-
-def _of_container(mode: str) -> bool:
-    return mode.startswith("container:") and len(mode) > len("container:")
 
 
 def restart_policy(text: str) -> Json:
@@ -392,80 +334,6 @@ def _health(options: Options) -> Json:
     if options["health-cmd"]:
         health["Test"] = ["CMD-SHELL", options["health-cmd"]]
     return health
-
-
-# Networks
-
-_PREDEFINED = ("bridge", "default", "host", "none", "nat")
-
-
-def _endpoints(options: Options, host: Json) -> dict[str, Json]:
-    networks = [dict(network) for network in options["network"]] or [
-        {"Target": "default", "Aliases": [], "LinkLocalIPs": [], "DriverOpts": {}}
-    ]
-    kinds = {_is_user_defined(network["Target"]) for network in networks}
-    if len(kinds) > 1:
-        raise CommandFailed(
-            "conflicting options: cannot attach both user-defined and non-user-defined network-modes"
-        )
-    _apply_container_flags(networks[0], options)
-    endpoints: dict[str, Json] = {}
-    for network in networks:
-        target = network["Target"]
-        if target in endpoints:
-            raise CommandFailed(f'network "{target}" is specified multiple times')
-        if network["Aliases"] and not _is_user_defined(target):
-            raise CommandFailed("network-scoped aliases are only supported for user-defined networks")
-        if target == "host" or _of_container(target):
-            continue
-        endpoint = _endpoint(network, [] if network is not networks[0] else host.get("Links", []))
-        if endpoint or len(networks) > 1:
-            endpoints[target] = endpoint
-    return endpoints
-
-
-def _is_user_defined(target: str) -> bool:
-    return target not in _PREDEFINED and not target.startswith("container:")
-
-
-def _apply_container_flags(network: Json, options: Options) -> None:
-    """--ip and its like belong to the first network."""
-    for flag, member in (
-        ("network-alias", "Aliases"),
-        ("ip", "IPv4Address"),
-        ("ip6", "IPv6Address"),
-        ("mac-address", "MacAddress"),
-        ("link-local-ip", "LinkLocalIPs"),
-    ):
-        if not options[flag]:
-            continue
-        if network.get(member):
-            what = {"Aliases": "alias", "IPv4Address": "IPv4 address", "IPv6Address": "IPv6 address"}.get(
-                member, "MAC address" if member == "MacAddress" else "link-local address"
-            )
-            raise CommandFailed(f"conflicting options: cannot specify both --{flag} and per-network {what}")
-        network[member] = options[flag]
-
-
-def _endpoint(network: Json, links: list[str]) -> Json:
-    endpoint: Json = {}
-    addresses = {
-        name: network[member]
-        for name, member in (
-            ("IPv4Address", "IPv4Address"),
-            ("IPv6Address", "IPv6Address"),
-            ("LinkLocalIPs", "LinkLocalIPs"),
-        )
-        if network.get(member)
-    }
-    if addresses:
-        endpoint["IPAMConfig"] = addresses
-    for member in ("Aliases", "DriverOpts", "MacAddress", "GwPriority"):
-        if network.get(member):
-            endpoint[member] = network[member]
-    if links and _is_user_defined(network["Target"]):
-        endpoint["Links"] = links
-    return endpoint
 
 
 def _valid(check: Any, value: str) -> None:

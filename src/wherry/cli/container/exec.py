@@ -6,7 +6,7 @@ import time
 
 from wherry.cli.commands import Command
 from wherry.cli.container.attachment import converse, follow_window
-from wherry.cli.container.body import read_environment
+from wherry.cli.container.environment import read_environment
 from wherry.cli.container.flag_values import parse_env
 from wherry.cli.container.run import require_terminal
 from wherry.cli.conversation import DETACHED
