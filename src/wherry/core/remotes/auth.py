@@ -20,7 +20,7 @@ from wherry.core.remotes.answers import read_document
 from wherry.core.remotes.challenges import Challenge, parse_challenges
 from wherry.core.remotes.origins import Location, Origin, is_insecure, literal_address, parse_url
 from wherry.core.remotes.transport import Transport
-from wherry.errors import PermissionDenied, Unauthenticated
+from wherry.errors import InvalidArgument, PermissionDenied, Unauthenticated
 from wherry.oci.documents import InvalidDocument, text_field
 
 CLIENT_ID = "wherry"
@@ -46,10 +46,10 @@ class Authorizer:
         self._basic = ""
         self._tokens: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
-        if credentials and credentials.registry_token:
-            self._registry_token = f"Bearer {credentials.registry_token}"
-        else:
-            self._registry_token = ""
+        token = credentials.registry_token if credentials else ""
+        if token and not _is_token(token):
+            raise InvalidArgument("invalid registry token: it holds characters that a header cannot")
+        self._registry_token = f"Bearer {token}" if token else ""
 
     def header(self, origin: Origin, scope: str) -> dict[str, str]:
         """The Authorization header known for `scope`; nothing for any origin but the registry's."""
@@ -153,6 +153,11 @@ class Authorizer:
 _LOOPBACK_ONLY = RegistryOptions()
 
 
+def _is_token(text: str) -> bool:
+    """Whether `text` can stand in a header as a token."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
+
+
 def _basic(credentials: Credentials) -> str:
     pair = f"{credentials.username}:{credentials.password}".encode()
     return "Basic " + base64.b64encode(pair).decode()
@@ -173,7 +178,7 @@ def _read_token(response: object) -> tuple[str, float]:
         raise Unauthenticated(
             f"authorization server did not include a token in the response: {error}"
         ) from None
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+    if not _is_token(token):
         raise Unauthenticated("authorization server did not include a token in the response")
     life = document.get("expires_in")
     life_s = float(life) if isinstance(life, int) and 0 < life < 86_400 else _DEFAULT_LIFE_S

@@ -40,10 +40,6 @@ class TransferCancelled(Unavailable):
         super().__init__("transfer cancelled")
 
 
-class NotTls(RequestFailed):
-    """The peer does not speak TLS on this port."""
-
-
 class Transport:
     """The connections of one operation; usable from several threads."""
 
@@ -66,11 +62,11 @@ class Transport:
         """Send a request; the answer's body is not read, and the caller releases it.
 
         Raises:
-            RequestFailed: no answer; `NotTls` where https met something else.
+            RequestFailed: no answer.
             RefusedAddress: the host's address is not one the registry may lead to.
             TransferCancelled: closed meanwhile.
         """
-        from urllib3.exceptions import HTTPError, SSLError
+        from urllib3.exceptions import HTTPError
 
         if self._closed.is_set():
             raise TransferCancelled
@@ -89,9 +85,9 @@ class Transport:
         except (HTTPError, OSError) as error:
             if self._closed.is_set():
                 raise TransferCancelled from None
-            text = f'failed to do request: {method.capitalize()} "{location.origin}": {_cause(error)}'
-            is_tls = isinstance(error, SSLError) and location.origin.scheme == "https"
-            raise (NotTls if is_tls and _is_plain_peer(error) else RequestFailed)(text) from None
+            raise RequestFailed(
+                f'failed to do request: {method.capitalize()} "{location.origin}": {_cause(error)}'
+            ) from None
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless the operation is closed meanwhile.
@@ -224,13 +220,6 @@ def _proxy_of(origin: Origin) -> str | None:
 
 
 _NOTHING_LISTED = RegistryOptions()
-
-
-def _is_plain_peer(error: BaseException) -> bool:
-    text = str(error).upper()
-    return any(
-        sign in text for sign in ("WRONG_VERSION_NUMBER", "RECORD_LAYER", "HTTP_REQUEST", "UNEXPECTED_EOF")
-    )
 
 
 def _cause(error: BaseException) -> str:

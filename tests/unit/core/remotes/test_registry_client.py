@@ -448,6 +448,22 @@ class TestAuthorization:
         with pytest.raises((Unauthenticated, InvalidArgument)):
             run(resolve(threads, reference))
 
+    @pytest.mark.parametrize("token", ["a\r\nX: y", "a b", "\u00e9"])
+    def test_a_registry_token_cannot_break_the_header(
+        self, fake: FakeRegistry, threads: Threads, reference: Reference, token: str
+    ) -> None:
+        with pytest.raises(InvalidArgument, match="invalid registry token"):
+            run(resolve(threads, reference, Credentials(registry_token=token)))
+        assert not fake.requests
+
+    def test_a_registry_token_is_sent_as_it_is(
+        self, fake: FakeRegistry, threads: Threads, reference: Reference
+    ) -> None:
+        fake.add_image("team/app", "1", [LAYER])
+        fake.accepts, fake.challenge = "Bearer t0ken", "Bearer"
+
+        assert run(resolve(threads, reference, Credentials(registry_token="t0ken")))
+
     def test_secrets_are_not_in_representations(self) -> None:
         credentials = Credentials(
             username="ann", password="MARK", identity_token="MARK", registry_token="MARK"
