@@ -24,7 +24,7 @@ from wherry.web import framing
 from wherry.web.body import RequestBody
 from wherry.web.framing import REASONS, refusal
 from wherry.web.hijack import PlainConnection, Relay
-from wherry.web.messages import BadRequest, Body, Disconnected, Headers, Hijack, Request, Response
+from wherry.web.messages import BadRequest, Body, Channel, Disconnected, Headers, Hijack, Request, Response
 
 if TYPE_CHECKING:
     from wherry.web.server import Server
@@ -38,11 +38,11 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Http1Connection(asyncio.Protocol):
     """Speaks HTTP/1.1 with one client, one request after the other."""
 
-    def __init__(self, server: Server, transport: asyncio.Transport, *, is_local: bool) -> None:
+    def __init__(self, server: Server, transport: asyncio.Transport, *, channel: Channel) -> None:
         self._server = server
         self._limits = server.limits
         self._transport = transport
-        self._is_local = is_local
+        self._channel = channel
         self._loop = asyncio.get_running_loop()
         self._phase = _HEAD
         self._received = bytearray()  # of the next head, or early while BUSY
@@ -62,8 +62,8 @@ class Http1Connection(asyncio.Protocol):
     @property
     def can_be_cut(self) -> bool:
         """Whether it is idle, or serves an answer that ends with its client anyway."""
-        if self._phase == _HEAD:
-            return not self._received
+        if not self._task or self._task.done():
+            return self._phase == _CLOSING or not self._received
         return self._phase == _HIJACKED or (self._request is not None and self._request.cancel_on_disconnect)
 
     # What the transport calls.
@@ -172,7 +172,7 @@ class Http1Connection(asyncio.Protocol):
             Headers([(name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers]),
             RequestBody(pause=self._pause_reading, resume=self._resume_reading, want=self._continue),
             protocol=f"HTTP/{event.http_version.decode('ascii')}",
-            is_local=self._is_local,
+            channel=self._channel,
         )
         if rest:
             self._parser.receive_data(rest)
@@ -395,7 +395,7 @@ class Http1Connection(asyncio.Protocol):
 
     def shut_down(self) -> None:
         """End the connection now: an idle one by closing it, another by cancelling its handler."""
-        if self._task:
+        if self._task and not self._task.done():
             self._task.cancel()
         else:
             self._transport.close()

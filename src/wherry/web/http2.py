@@ -25,7 +25,7 @@ from wherry.diagnostics.logs import log
 from wherry.web.body import RequestBody
 from wherry.web.framing import FrameGuard
 from wherry.web.hijack import Relay
-from wherry.web.messages import BadRequest, Disconnected, Headers, Hijack, Request, Response
+from wherry.web.messages import BadRequest, Channel, Disconnected, Headers, Hijack, Request, Response
 
 if TYPE_CHECKING:
     from wherry.web.server import Server
@@ -42,10 +42,10 @@ _OF_HTTP1 = frozenset({"connection", "upgrade", "transfer-encoding", "keep-alive
 class Http2Connection(asyncio.Protocol):
     """Speaks HTTP/2 with one client."""
 
-    def __init__(self, server: Server, transport: asyncio.Transport, *, is_local: bool) -> None:
+    def __init__(self, server: Server, transport: asyncio.Transport, *, channel: Channel) -> None:
         self._server = server
         self._transport = transport
-        self._is_local = is_local
+        self._channel = channel
         self._streams: dict[int, _Stream] = {}
         self._resets = 0
         self._guard = FrameGuard()
@@ -154,7 +154,7 @@ class Http2Connection(asyncio.Protocol):
             Headers(fields),
             stream.body,
             protocol="HTTP/2",
-            is_local=self._is_local,
+            channel=self._channel,
         )
         self._streams[event.stream_id] = stream
         stream.serve(request)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from wherry.web.body import RequestBody
     from wherry.web.hijack import HijackedConnection
+
+
+Channel = Literal["unix", "tcp", "tls"]
 
 
 class Disconnected(Exception):
@@ -56,17 +59,24 @@ class Request:
     cancels it.  Work that changes state leaves it off and is always finished.
     """
 
-    __slots__ = ("body", "cancel_on_disconnect", "headers", "is_local", "method", "protocol", "target")
+    __slots__ = ("body", "cancel_on_disconnect", "channel", "headers", "method", "protocol", "target")
 
     def __init__(
-        self, method: str, target: str, headers: Headers, body: RequestBody, *, protocol: str, is_local: bool
+        self,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: RequestBody,
+        *,
+        protocol: str,
+        channel: Channel,
     ) -> None:
         self.method = method
         self.target = target
         self.headers = headers
         self.body = body
         self.protocol = protocol  # HTTP/1.0, HTTP/1.1 or HTTP/2
-        self.is_local = is_local  # over a unix socket: not reachable from a browser
+        self.channel = channel  # what it came over; a browser reaches no unix socket
         self.cancel_on_disconnect = False
 
     @property

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from wherry.web.framing import HTTP2_PREFACE
 from wherry.web.http1 import Http1Connection
 from wherry.web.limits import Limits
-from wherry.web.messages import Handler
+from wherry.web.messages import Channel, Handler
 
 if TYPE_CHECKING:
     import ssl
@@ -53,11 +53,11 @@ class Server:
 
     async def listen(self, sock: socket.socket, *, tls: ssl.SSLContext | None = None) -> None:
         """Serve on a listening socket, which is the server's from now on."""
-        is_local = sock.family == socket.AF_UNIX
+        channel: Channel = "unix" if sock.family == socket.AF_UNIX else "tls" if tls else "tcp"
         sock.setblocking(False)
 
         def make() -> asyncio.Protocol:  # one for each connection
-            first: asyncio.Protocol = _FirstBytes(self, is_local=is_local)
+            first: asyncio.Protocol = _FirstBytes(self, channel=channel)
             if tls:
                 from wherry.web.tls import TlsProtocol
 
@@ -65,7 +65,7 @@ class Server:
             return first
 
         loop = asyncio.get_running_loop()
-        create = loop.create_unix_server if is_local else loop.create_server
+        create = loop.create_unix_server if channel == "unix" else loop.create_server
         self._listeners.append(await create(make, sock=sock, backlog=1024))
 
     def stop_listening(self) -> None:
@@ -104,9 +104,9 @@ class Server:
 class _FirstBytes(asyncio.Protocol):
     """A connection that has not yet shown what it speaks."""
 
-    def __init__(self, server: Server, *, is_local: bool) -> None:
+    def __init__(self, server: Server, *, channel: Channel) -> None:
         self._server = server
-        self._is_local = is_local
+        self._channel = channel
         self._received = b""
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -142,8 +142,8 @@ class _FirstBytes(asyncio.Protocol):
         if self._received.startswith(HTTP2_PREFACE):
             from wherry.web.http2 import Http2Connection
 
-            return Http2Connection(self._server, transport, is_local=self._is_local)
-        return Http1Connection(self._server, transport, is_local=self._is_local)
+            return Http2Connection(self._server, transport, channel=self._channel)
+        return Http1Connection(self._server, transport, channel=self._channel)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()

@@ -79,7 +79,7 @@ def ask(
     *,
     fields: list[tuple[str, str]] | None = None,
     data: bytes = b"",
-    local: bool = True,
+    channel: web.Channel = "unix",
 ) -> Any:
     """The answer to one request; a streamed body is read."""
 
@@ -88,7 +88,7 @@ def ask(
         held.feed(data)
         held.end()
         request = web.Request(
-            method, target, web.Headers(fields or []), held, protocol="HTTP/1.1", is_local=local
+            method, target, web.Headers(fields or []), held, protocol="HTTP/1.1", channel=channel
         )
         answer = await Dispatcher(routes, ENGINE, server="Docker/x (linux)")(request)
         if isinstance(answer, web.Hijack) or isinstance(answer.body, bytes):
@@ -270,11 +270,14 @@ class TestOrigin:
         ],
     )
     def test_a_web_page_is_refused_over_tcp(self, fields: list[tuple[str, str]]) -> None:
-        assert ask("GET", "/query", fields=fields, local=False)[0].status == 403
+        assert ask("GET", "/query", fields=fields, channel="tcp")[0].status == 403
 
     @pytest.mark.parametrize("host", ["localhost:2375", "127.0.0.1:2375", "[::1]:2375", "10.1.2.3", "docker"])
     def test_a_client_is_served_over_tcp(self, host: str) -> None:
-        assert ask("GET", "/query", fields=[("host", host)], local=False)[0].status == 200
+        assert ask("GET", "/query", fields=[("host", host)], channel="tcp")[0].status == 200
 
-    def test_over_a_unix_socket_names_do_not_matter(self) -> None:
-        assert ask("GET", "/query", fields=[("host", "anything")])[0].status == 200
+    @pytest.mark.parametrize("channel", ["unix", "tls"])
+    def test_names_matter_neither_on_a_unix_socket_nor_over_tls(self, channel: web.Channel) -> None:
+        fields = [("host", "anything.example:2376")]
+
+        assert ask("GET", "/query", fields=fields, channel=channel)[0].status == 200

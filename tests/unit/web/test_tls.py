@@ -127,7 +127,7 @@ class EndlessClient:
 
 def test_a_client_with_a_certificate_of_the_ca_is_served(keys: Path) -> None:
     async def handler(request: Request) -> Response:
-        return Response(200, [], f"{request.is_local}".encode())
+        return Response(200, [], request.channel.encode())
 
     def client(port: int) -> bytes:
         with connect(port, keys) as tls:
@@ -141,7 +141,7 @@ def test_a_client_with_a_certificate_of_the_ca_is_served(keys: Path) -> None:
     answer = asyncio.run(with_server(handler, context, client))
 
     assert isinstance(answer, bytes)
-    assert answer.endswith(b"\r\n\r\nFalse")
+    assert answer.endswith(b"\r\n\r\ntls")
 
 
 @pytest.mark.parametrize("name", [None, "stranger", "wronguse"])
