@@ -46,6 +46,7 @@ class Authorizer:
         self._basic = ""
         self._tokens: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         token = credentials.registry_token if credentials else ""
         if token and not _is_token(token):
             raise InvalidArgument("invalid registry token: it holds characters that a header cannot")
@@ -61,13 +62,22 @@ class Authorizer:
                 token = self._registry_token or self._basic
         return {"Authorization": token} if token else {}
 
-    def answer(self, challenge_header: str, scope: str) -> None:
-        """Obtain what the registry's 401 asks for, so that `header` gives it next.
+    def answer(self, challenge_header: str, scope: str, *, sent: dict[str, str]) -> bool:
+        """Obtain what a 401 asks for; True when `header` has something else to try now than `sent`.
+
+        Of several requests that are refused at once, one asks the token server and the others wait:
+        the lock is of this operation alone, and closing the operation ends the wait.
 
         Raises:
             NoCredentials: it wants Basic and there are none.
             Unauthenticated: it wants something else, or refuses what there is.
         """
+        with self._turn:
+            if self.header(self._origin, scope) == sent:
+                self._obtain(challenge_header, scope)
+            return self.header(self._origin, scope) != sent
+
+    def _obtain(self, challenge_header: str, scope: str) -> None:
         offered = {challenge.scheme: challenge for challenge in reversed(parse_challenges(challenge_header))}
         if "bearer" in offered:
             token, life_s = self._fetch_token(offered["bearer"], scope)

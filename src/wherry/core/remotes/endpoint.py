@@ -133,16 +133,12 @@ class Endpoint:
             is_own = place.origin in self._origins
             if response.status != 401 or not is_own or not challenge or round_ == _ROUNDS - 1:
                 break
-            authorizer = self._authorizer(place.origin)
-            if sent == authorizer.header(place.origin, request.scope):
-                # Not so where another thread found the answer since this request was sent.
-                try:
-                    authorizer.answer(challenge, request.scope)
-                except WherryError:
-                    response.close()
-                    raise
-            if sent == authorizer.header(place.origin, request.scope):
-                break  # the same again would be refused again
+            try:
+                if not self._authorizer(place.origin).answer(challenge, request.scope, sent=sent):
+                    break  # the same again would be refused again
+            except WherryError:
+                response.close()
+                raise
             discard(response)
         return response
 

@@ -405,6 +405,22 @@ class TestAuthorization:
         assert asked.query["service"] == ["fake"]
         assert asked.headers["Authorization"] == BASIC_HEADER
 
+    def test_requests_at_once_share_a_token(
+        self, fake: FakeRegistry, threads: Threads, reference: Reference
+    ) -> None:
+        fake.add_image("team/app", "1", [LAYER])
+        fake.accepts = "Bearer tok"
+        fake.challenge = f'Bearer realm="{fake.url}/token",service="fake"'
+        fake.script("GET", "/token", Answer(200, b'{"token":"tok","expires_in":300}'))
+
+        async def resolve_four_times() -> None:
+            async with Registry(reference, credentials=BASIC, options=OPTIONS, threads=threads) as registry:
+                await asyncio.gather(*(registry.resolve(reference) for _ in range(4)))
+
+        run(resolve_four_times())
+
+        assert len(fake.seen("GET", "/token")) == 1
+
     def test_an_identity_token_is_posted(
         self, fake: FakeRegistry, threads: Threads, reference: Reference
     ) -> None:
