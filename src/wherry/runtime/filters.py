@@ -6,8 +6,8 @@ Spec: runtime-spec, config-linux.md, Seccomp and The Container Process State.
 from __future__ import annotations
 
 import _socket
-import array
 import os
+import sys
 
 from wherry.files.json import dumps
 from wherry.linux import seccomp as kernel
@@ -81,7 +81,7 @@ def hand_over(listener_fd: int, setup: Setup, pid: int) -> None:
     agent = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC, 0)
     try:
         agent.connect(setup.listener_path)
-        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [listener_fd]))
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, listener_fd.to_bytes(4, sys.byteorder))
         agent.sendmsg([dumps(state).encode()], [rights])
     except OSError as error:
         raise StartFailed(f"send seccomp listener to {setup.listener_path}: {reason(error)}") from error

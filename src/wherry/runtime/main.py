@@ -23,7 +23,7 @@ _COMMANDS = (
     "start", "state", "update",
 )  # fmt: skip
 # These fork a process that enters a container.
-_ENTERING = ("create", "exec", "run")
+_ENTERING = frozenset(("create", "exec", "run"))
 _USAGE = """\
 NAME:
    wherry-runtime - Open Container Initiative runtime
@@ -62,6 +62,13 @@ GLOBAL OPTIONS:
 
 def main(argv: list[str]) -> int:
     """Run one command; returns the exit code."""
+    if not _ENTERING.isdisjoint(argv):
+        # First of all, before anything is loaded that would have to be loaded again.  Words that merely
+        # look like such a command do no harm.
+        failure = _protect()
+        if failure:
+            _report(failure, "", "text")
+            return 1
     from wherry.errors import WherryError
     from wherry.runtime.commands.flags import Options, parse_flags
 
@@ -77,10 +84,6 @@ def main(argv: list[str]) -> int:
         verb, *words = words
         if verb not in _COMMANDS:
             raise WherryError(f'no command "{verb}"; see wherry-runtime --help')
-        if verb in _ENTERING:
-            from wherry.runtime.selfexe import protect
-
-            protect()  # from here on in a process whose executable nobody can write to
         command = _load(verb)
         own, arguments = parse_flags(command.FLAGS, words)
         code: int = command.run(Options(verb, {**values, **own}), arguments)
@@ -89,6 +92,17 @@ def main(argv: list[str]) -> int:
         _report(str(error), str(values["log"] or ""), str(values["log-format"]))
         # As runc's: a failed exec must not look like a program that ended with 1.
         return 255 if verb == "exec" else 1
+
+
+def _protect() -> str:
+    """Go on in a process whose executable nobody can write to; what went wrong, or nothing."""
+    from wherry.runtime.selfexe import protect
+
+    try:
+        protect()
+    except OSError as error:
+        return f"cannot run from a read-only copy of the interpreter: {error.strerror}"
+    return ""
 
 
 def _global_flags() -> dict[str, tuple[str, object, str]]:

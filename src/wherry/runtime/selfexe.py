@@ -49,8 +49,16 @@ def protect() -> None:
     Raises:
         OSError: it cannot be protected.
     """
-    if not is_protected():
-        os.execve(open_protected(), sys.orig_argv, os.environ)
+    if is_protected():
+        return
+    try:
+        fd = open_protected()
+    except OSError:
+        # An ordinary user may not clone mounts; nor may his containers write to a file that he may not.
+        if os.access(_SELF, os.W_OK):
+            raise
+        return
+    os.execve(fd, sys.orig_argv, os.environ)
 
 
 def _call(name: str, number: int, *args: int | bytes) -> int:

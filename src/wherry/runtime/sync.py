@@ -25,9 +25,9 @@ a listening socket: the child accepts a connection and finds S on it, and report
 from __future__ import annotations
 
 import _socket
-import array
 import errno
 import os
+import sys
 
 from wherry import errors
 from wherry.files.json import dumps, loads
@@ -69,7 +69,7 @@ class Channel:
         if fd < 0:
             self._socket.send(tag + payload, _socket.MSG_NOSIGNAL)
             return
-        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [fd]))
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, sys.byteorder))
         self._socket.sendmsg([tag + payload], [rights], _socket.MSG_NOSIGNAL)
 
     def receive(self) -> tuple[bytes, bytes, int]:
@@ -83,7 +83,7 @@ class Channel:
         fd = -1
         for level, kind, content in ancillary:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS and len(content) >= 4:
-                fd = array.array("i", content[:4])[0]
+                fd = int.from_bytes(content[:4], sys.byteorder)
         return data[:1], data[1:], fd
 
     def expect(self, tag: bytes) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import _socket
-import array
 import os
+import sys
 
 from wherry.diagnostics.faults import fault_point
 from wherry.errors import InvalidArgument, WherryError
@@ -120,7 +120,7 @@ def send_console(path: str, master: int) -> None:
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC, 0)
     try:
         connection.connect(path)
-        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [master]))
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, master.to_bytes(4, sys.byteorder))
         connection.sendmsg([b"/dev/pts/ptmx"], [rights])
     except OSError as error:
         raise WherryError(f"console socket {path}: {reason(error)}") from error
