@@ -209,8 +209,12 @@ def _confine_and_execute(setup: Setup, *, start_hooks: list[hooks.Hook]) -> None
 
 
 def _join_cgroup(setup: Setup) -> None:
-    if setup.cgroup is not None:  # else born in it
+    if setup.cgroup is None:  # born in it
+        return
+    try:
         setup.cgroup.join()
+    except OSError as error:
+        raise StartFailed(f"join cgroup {setup.cgroup.path}: {reason(error)}") from error
 
 
 def _take_descriptors(setup: Setup) -> None:

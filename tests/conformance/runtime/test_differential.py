@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.runtime.conftest import LAUNCHER, MASKED, Bundle, Runtime, Spec, docker_spec
+from tests.integration.runtime.conftest import LAUNCHER, MASKED, PROGRAM, Bundle, Runtime, Spec, docker_spec
 
 RUNC = shutil.which("runc")
 pytestmark = pytest.mark.skipif(RUNC is None, reason="runc is not installed")
@@ -270,3 +271,13 @@ def test_states_go_the_same_way(pair: tuple[Runtime, Runtime], bundle: Bundle) -
 def _outline(runtime: Runtime) -> tuple[str, list[str]]:
     state = runtime.state()
     return state["status"], sorted(state.keys() - {"annotations"})
+
+
+def test_the_configuration_we_write_runs_on_both(pair: tuple[Runtime, Runtime], bundle: Bundle) -> None:
+    subprocess.run([*PROGRAM, "spec", "--bundle", str(bundle.path)], check=True, timeout=30)
+    bundle.spec = json.loads((bundle.path / "config.json").read_text())
+    bundle.spec["process"] |= {"terminal": False, "args": ["sh", "-c", "hostname; id -u"]}
+
+    reference, ours = both(pair, bundle, lambda result, _: (result.returncode, result.stdout))
+
+    assert ours == reference == (0, "wherry\n0\n")
