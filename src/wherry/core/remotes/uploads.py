@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 8 << 20
 _PIECE_LIMIT_BYTES = 256 << 20
+_DONE = frozenset((200, 201, 202, 204))
 _RETRIED = frozenset((408, 413, 429, 500, 502, 503, 504))
 
 
@@ -122,7 +123,7 @@ class Uploads:
             body=lambda: data,
             attempts=self._endpoint.attempts,
         )
-        if response.status not in (200, 201, 202):
+        if response.status not in _DONE:
             raise _refusal(response)
         found = response.headers.get("Docker-Content-Digest", "")
         discard(response)
@@ -134,7 +135,9 @@ class Uploads:
         target = f"{self._base}/blobs/uploads/?mount={digest}&from={quote(source, safe='')}"
         scope = f"{self._scope} repository:{source}:pull"
         try:
-            response = self._endpoint.request("POST", target, scope=scope, headers=_EMPTY_BODY)
+            response = self._endpoint.request(
+                "POST", target, scope=scope, headers=_EMPTY_BODY, attempts=self._endpoint.attempts
+            )
         except (PermissionDenied, Unauthenticated):
             return None, False  # no right to read there: the blob is uploaded like any other
         if response.status != 202:
@@ -175,7 +178,7 @@ class Uploads:
             response = self._endpoint.request(
                 "PUT", place, scope=self._scope, headers=headers, body=body if descriptor.size else None
             )
-        self._check(response, 201)
+        self._check(response)
 
     def _upload_pieces(
         self, descriptor: Descriptor, open_blob: Callable[[], IO[bytes]], on_bytes: Callable[[int], None]
@@ -200,7 +203,7 @@ class Uploads:
                 self._endpoint.wait_after(failures)
                 location, offset = self._progress(location, descriptor.size)
         place = _with_query(location, f"digest={descriptor.digest}")
-        self._check(self._request("PUT", place, _EMPTY_BODY), 201)
+        self._check(self._request("PUT", place, _EMPTY_BODY))
 
     def _upload_piece(
         self,
@@ -249,9 +252,10 @@ class Uploads:
             raise RefusedAddress(f"the registry says it has {last[:20]} bytes of {limit}")
         return location, int(last) + 1 if last != "0" else 0
 
-    def _check(self, response: BaseHTTPResponse, expected: int) -> None:
+    def _check(self, response: BaseHTTPResponse) -> None:
+        """Raise what an answer to the last request of an upload means, if it is no success."""
         status = response.status
-        if status in (expected, 204):
+        if status in _DONE:
             discard(response)
         elif status in _RETRIED:
             discard(response)
