@@ -21,7 +21,7 @@ from wherry.oci.reference import parse_normalized
 
 LAYER = b"layer" * 1000
 OPTIONS = RegistryOptions(attempts=2, backoff_s=0.001, connect_timeout_s=2.0, read_timeout_s=2.0)
-REQUEST_LIMIT = 60
+REQUEST_LIMIT = 200
 
 headers = st.fixed_dictionaries(
     {},
