@@ -112,8 +112,8 @@ def _set_up_container(setup: Setup, plan: Plan) -> None:
         _become_root(setup, mapped_by_parent=plan.new_user_namespace)
     # Not to be looked into (/proc/PID, ptrace) by what is in the namespaces joined next (CVE-2016-9962).
     process.set_dumpable(False)
+    fault_point("init.entering")  # the last place from which a test's file on the host can be found
     _enter_namespaces(setup, plan)
-    fault_point("init.namespaces-entered")
     # The root is attached before any mount is made, and every mount is made below its descriptor.
     rootfs.attach_root(tree, at=setup.root_at, skeleton=setup.skeleton_fd >= 0)
     os.umask(0)  # modes of nodes and directories are exact
@@ -125,7 +125,6 @@ def _set_up_container(setup: Setup, plan: Plan) -> None:
     slave = _open_terminal(setup, tree) if setup.process.terminal else -1
     _run_setup_hooks(setup, plan)
     rootfs.pivot(tree)
-    fault_point("init.pivoted")
     # Names and parameters by way of the procfs we hold, before /proc/sys becomes read-only.
     _set_names(plan)
     _write_sysctls(setup, tree)
@@ -146,6 +145,7 @@ def _join_container(setup: Setup) -> None:
     _reset_signals()
     # A process of the container could otherwise trace us, or read our memory, from the moment we join.
     process.set_dumpable(False)
+    fault_point("exec.joining")
     try:
         namespaces.setns(setup.join_pidfd, setup.join_flags)
     except OSError as error:

@@ -252,6 +252,7 @@ def exec_process(
         setup.close()
     started = Exec(pid, pidfd, ours)
     try:
+        fault_point("exec.cloned")
         _set_oom_score(pid, who)
         _converse(started, None, setup, limits)
         sync.await_execve(ours)
