@@ -47,12 +47,16 @@ class Directories:
 
     A directory that the archive does not describe is made as it is in the layers `below`.  Where
     those are in the same tree, `is_below` tells whether what has a name is theirs: a directory
-    then takes its place.
+    then takes its place.  With `restores`, a directory that was here before keeps its times
+    although something was put into it.
     """
 
-    def __init__(self, root_fd: int, below: Below, is_below: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self, root_fd: int, below: Below, is_below: Callable[[bytes], bool], *, restores: bool
+    ) -> None:
         self._below = below
         self._is_below = is_below
+        self._restores = restores
         self._held: dict[bytes, Directory] = {}
         self._aliases: dict[bytes, bytes] = {}
         # None: as below, looked up only if the archive never describes the directory.
@@ -61,7 +65,7 @@ class Directories:
         self._fresh: set[bytes] = set()
         self._opaque: set[bytes] = set()
         self.root = Directory(os.open(".", DIRECTORY, dir_fd=root_fd), b"", fresh=False)
-        self._root_attributes = describe(self.root.fd, b"")
+        self._root_attributes = describe(self.root.fd, b"") if restores else None
 
     def open(self, path: bytes, *, make: bool = True) -> Directory:
         """The directory at `path`, made with its parents where it is missing.
@@ -138,8 +142,7 @@ class Directories:
             self.hide_below(made)
             return made
         directory = Directory(fd, path, fresh=path in self._fresh)
-        if not directory.fresh and path not in self._attributes:
-            # From a layer below: what is put into it must not change its own time.
+        if self._restores and not directory.fresh and path not in self._attributes:
             self._attributes[path] = describe(fd, path)
         return self._remember(parent, directory)
 
@@ -213,7 +216,8 @@ class Directories:
     def finish(self) -> None:
         """Set the attributes of every directory: now nothing changes their times any more."""
         self._set_pending()
-        apply_attributes(self.root.fd, self._root_attributes)
+        if self._root_attributes is not None:
+            apply_attributes(self.root.fd, self._root_attributes)
 
     def _set_pending(self) -> None:
         for path in sorted(self._attributes, reverse=True):
@@ -241,9 +245,8 @@ def apply_attributes(fd: int, entry: Entry) -> None:
         os.fchown(fd, entry.uid, entry.gid)
     if entry.xattrs:
         write_xattrs(fd, entry.xattrs)
-    os.fchmod(
-        fd, entry.mode
-    )  # after the owner, which clears setgid, and an ACL, which changes the group's bits
+    # After the owner, which clears setgid, and after an ACL, which changes the group's bits.
+    os.fchmod(fd, entry.mode)
     os.utime(fd, ns=entry_times(entry))
 
 

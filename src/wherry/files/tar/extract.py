@@ -96,7 +96,8 @@ class Extraction:
         self._whiteouts = whiteouts
         self._touched: set[bytes] = set()
         self._below = Below(lowers)
-        self._directories = Directories(root_fd, self._below, self._is_below)
+        restores = whiteouts != "plain"  # in a tree that others use, a new file shows in its directory's time
+        self._directories = Directories(root_fd, self._below, self._is_below, restores=restores)
         self._root = os.geteuid() == 0
         # A directory of a layer below may hand its group down.
         self._own_new = whiteouts != "overlay" or bool(os.fstat(root_fd).st_mode & stat.S_ISGID)

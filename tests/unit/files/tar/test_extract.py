@@ -112,6 +112,19 @@ class TestTree:
 
         assert (place.path / "d").stat().st_mtime_ns == directory.mtime_ns
 
+    @pytest.mark.parametrize(("whiteouts", "kept"), [("native", True), ("plain", False)])
+    def test_what_a_layer_adds_does_not_change_the_time_of_a_directory_below(
+        self, place: Place, whiteouts: str, kept: bool
+    ) -> None:
+        (place.path / "d").mkdir()
+        for path in (place.path / "d", place.path):
+            os.utime(path, ns=(5, 6))
+
+        place.extract(archive(entry("d/file"), entry("top")), whiteouts)
+
+        times = {(place.path / "d").stat().st_mtime_ns, place.path.stat().st_mtime_ns}
+        assert (times == {6}) == kept
+
     def test_a_directory_that_nobody_may_write_is_filled(self, place: Place) -> None:
         place.extract(archive(entry("d/", b"5", mode=0o555), entry("d/file")))
 
@@ -191,7 +204,7 @@ class TestTree:
             item.mtime_ns = number * 10**9
         late = [entry(f"{name}/late") for name in "abcdefgh"]
 
-        place.extract(archive(*items, *late))
+        place.extract(archive(*items, *late), "native")
 
         for number, name in enumerate("abcdefgh"):
             status = (place.path / name).stat()
