@@ -114,12 +114,24 @@ async def _rejoin_execs(engine: Engine, container: Container, task: Task) -> Non
     """Know the execs again that were started; what never reached the shim is forgotten."""
     known = set(task.execs)
     for record in await engine.threads.disk(read_execs, engine, container.id):
-        if record.id not in known:
+        if record.id not in known or not await _was_started(task, record.id):
             continue
         found = Exec(record, container)
         found.state = "running"
         container.execs[record.id] = found
         engine.spawn(watch_exec(engine, found, task), f"exit of exec {record.id}")
+
+
+async def _was_started(task: Task, exec_id: str) -> bool:
+    """Whether an exec that the shim knows runs or ran; one that was only prepared is dropped."""
+    if task.exec_exited(exec_id).done():
+        return True
+    try:
+        await task.kill(0, exec_id=exec_id)  # no signal: only asks whether the process is there
+    except WherryError:
+        await task.delete_exec(exec_id)
+        return False
+    return True
 
 
 async def _catch_up(engine: Engine, container: Container, task: Task) -> None:

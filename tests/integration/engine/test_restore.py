@@ -7,6 +7,7 @@ import os
 import signal
 
 import msgspec
+import pytest
 from tests.integration.engine.conftest import Roots, actions, create, output
 
 from wherry.api.types import ExecConfig, ExecStartRequest, HostConfig, RestartPolicy
@@ -17,7 +18,9 @@ from wherry.engine.containers.wait import wait_container
 from wherry.engine.engine import Engine
 from wherry.engine.exec.create import create_exec
 from wherry.engine.exec.inspect import inspect_exec
+from wherry.engine.exec.record import write_exec
 from wherry.engine.exec.start import start_exec
+from wherry.errors import NotFound
 
 
 async def state(engine: Engine, name: str = "box") -> dict[str, object]:
@@ -117,6 +120,27 @@ class TestRestart:
                 await asyncio.sleep(0.1)
                 shown = await inspect_exec(engine, exec_id)
                 assert (shown["Running"], shown["ExitCode"]) == (False, 11)
+
+        asyncio.run(scenario())
+
+    def test_a_running_exec_is_known_and_one_that_never_started_is_not(self, roots: Roots) -> None:
+        async def scenario() -> None:
+            async with roots.engine() as engine:
+                await create(engine, "sleep", "60")
+                await start_container(engine, "box")
+                running = (await create_exec(engine, "box", ExecConfig(cmd=["sleep", "60"])))["Id"]
+                await start_exec(engine, running, ExecStartRequest(detach=True))
+                prepared = (await create_exec(engine, "box", ExecConfig(cmd=["true"])))["Id"]
+                container = engine.containers.find("box")
+                write_exec(engine, container.id, container.execs[prepared].record)
+                assert container.task is not None
+                process = {"args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}}
+                await container.task.create_exec(prepared, process)
+
+            async with roots.engine() as engine:
+                assert (await inspect_exec(engine, running))["Running"]
+                with pytest.raises(NotFound):
+                    await inspect_exec(engine, prepared)
 
         asyncio.run(scenario())
 

@@ -95,7 +95,9 @@ class TestAttach:
 
                 await start_container(engine, "box")
 
-                assert sorted(frames(await client.read_all())) == [(1, b"early late"), (2, b"err\n")]
+                received = frames(await client.read_all())
+                assert b"".join(data for stream, data in received if stream == 1) == b"early late"
+                assert b"".join(data for stream, data in received if stream == 2) == b"err\n"
                 assert (await waiter)["StatusCode"] == 4
                 assert actions(engine)[:3] == ["create", "attach", "start"]
 

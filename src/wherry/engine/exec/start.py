@@ -138,12 +138,30 @@ async def _run(
     process = _process(engine, running, user, console_size)
     await engine.threads.disk(partial(write_exec, engine, running.container.id, running.record))
     fault_point("exec.recorded")
-    attached = sock_fd >= 0
-    await task.create_exec(running.id, process, terminal=config.tty, stdin=attached and config.attach_stdin)
+    has_stdin = sock_fd >= 0 and config.attach_stdin
+    await task.create_exec(running.id, process, terminal=config.tty, stdin=has_stdin)
     fault_point("exec.created")
-    ended = None
-    if attached:
-        ended = await task.attach(
+    ended = await _attach_and_start(running, task, sock_fd, leftover)
+    fault_point("exec.started")
+    emit_container(engine, running.container, f"exec_start: {running.command}", execID=running.id)
+    engine.spawn(watch_exec(engine, running, task), f"exit of exec {running.id}")
+    return ended
+
+
+async def _attach_and_start(
+    running: Exec, task: Task, sock_fd: int, leftover: bytes
+) -> asyncio.Future[AttachEnd] | None:
+    """Hand the client's socket over, if there is one, and start; the future is the attachment's end.
+
+    The start is sent without waiting for the answer to the attach: a client must not be left
+    with a shim that was never told to start.  The shim takes its calls in order.
+    """
+    if sock_fd < 0:
+        running.pid = await task.start_exec(running.id)
+        return None
+    config = running.record.config
+    attaching = asyncio.ensure_future(
+        task.attach(
             sock_fd,
             stdin=config.attach_stdin,
             stdout=config.attach_stdout,
@@ -154,12 +172,14 @@ async def _run(
             exec_id=running.id,
             close_stdin_on_eof=True,
         )
-        fault_point("exec.attached")
-    running.pid = await task.start_exec(running.id)
-    fault_point("exec.started")
-    emit_container(engine, running.container, f"exec_start: {running.command}", execID=running.id)
-    engine.spawn(watch_exec(engine, running, task), f"exit of exec {running.id}")
-    return ended
+    )
+    await asyncio.sleep(0)
+    try:
+        running.pid = await task.start_exec(running.id)
+    except BaseException:
+        await asyncio.gather(attaching, return_exceptions=True)
+        raise
+    return await attaching
 
 
 async def watch_exec(engine: Engine, running: Exec, task: Task) -> None:
