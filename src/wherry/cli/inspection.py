@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from wherry.cli.session import Session
 
 FORMAT_FLAG = Flag("format", "string", INSPECT_FORMAT_TEXT, short="f")
+_MAPS = frozenset(
+    (
+        "Annotations", "AuxiliaryAddresses", "Containers", "Data", "DriverOpts", "ExposedPorts", "Labels",
+        "Networks", "Options", "PortBindings", "Ports", "Status", "StorageOpt", "Sysctls", "Tmpfs", "Volumes",
+    )
+)  # fmt: skip
 # Members that the API leaves out when empty, by the object that has them ("" is the document).
 _OMITTED: dict[str, dict[str, object]] = {
     "": {
@@ -115,8 +121,29 @@ def _shower(form: str) -> Callable[[str], str]:
     return show
 
 
+class Struct(dict[str, object]):
+    """An object that is a struct in Go: it prints its values in their order, without names."""
+
+    def __str__(self) -> str:
+        from wherry.cli.gotemplate.printf import text_of
+
+        return "{" + " ".join(text_of(value) for value in self.values()) + "}"
+
+
+def _with_structs(value: object, name: str = "", owner: str = "") -> object:
+    """`value` with its objects as structs, but for those that Go keeps as maps."""
+    if isinstance(value, list):
+        return [_with_structs(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    members = {key: _with_structs(item, key, name) for key, item in value.items()}
+    is_map = name in _MAPS or (owner == "LogConfig" and name == "Config")
+    return dict(sorted(members.items())) if is_map else Struct(members)
+
+
 def _complete(document: object) -> object:
     """`document` with the members Go's structs would have; what the daemon sent comes first."""
+    document = _with_structs(document)
     if not isinstance(document, dict):
         return document
     for owner, members in _OMITTED.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 
+from wherry.cli.failures import CommandFailed
 from wherry.errors import WherryError
 
 TYPE_CHECKING = False
@@ -24,6 +25,8 @@ _NAMES = {
     27: "PROF", 28: "WINCH", 29: "IO", 30: "PWR",
 }  # fmt: skip
 _RTMIN, _RTMAX = 34, 64
+_ENDINGS = (2, 15)
+PATIENCE = 3
 
 
 def signal_name(number: int) -> str:
@@ -50,9 +53,10 @@ class Handlers:
 
     def proxy(self, client: Client, container_id: str) -> None:
         """Send every signal we can catch to the container instead."""
+        forward = _forwarder(client, container_id)
         for number in (*_NAMES, *range(_RTMIN, _RTMAX + 1)):
             if number != SIGWINCH:
-                self._install(number, _forwarder(client, container_id))
+                self._install(number, forward)
 
     def on_resize(self, action: Callable[[], None]) -> None:
         """Call `action` when the terminal changes its size."""
@@ -64,7 +68,13 @@ class Handlers:
 
 
 def _forwarder(client: Client, container_id: str) -> Callable[[int, FrameType | None], None]:
+    endings = 0
+
     def forward(number: int, _frame: FrameType | None) -> None:
+        nonlocal endings
+        endings += number in _ENDINGS
+        if endings > PATIENCE:  # the container does not listen, and the user insists
+            raise CommandFailed(f"got {PATIENCE} SIGTERM/SIGINTs, forcefully exiting")
         other = client.fork()
         try:
             query = [("signal", signal_name(number))]

@@ -217,3 +217,16 @@ def test_a_pull_that_fails_in_the_middle_fails(run: Run, daemon: FakeDaemon) -> 
 
     assert run("pull", "busybox")[0] == 1
     assert run("pull", "-q", "busybox") == (1, "", "disk full\n")
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("{{.HostConfig.PortBindings}}", "map[80/tcp:[{ 8080}]]"),
+        ("{{.HostConfig.RestartPolicy}}", "{no 0}"),
+        ("{{.Config.Labels}}", "map[x:y]"),
+        ("{{json .HostConfig.RestartPolicy}}", '{"Name":"no","MaximumRetryCount":0}'),
+    ],
+)
+def test_structs_and_maps_of_an_inspected_object_print_as_gos(run: Run, form: str, text: str) -> None:
+    assert run("inspect", "-f", form, "web")[1] == text + "\n"

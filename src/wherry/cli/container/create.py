@@ -15,7 +15,7 @@ COMMAND = Command(USAGE, CREATE_FLAGS, minimum=1, interspersed=False)
 def run(session: Session, options: Options, arguments: list[str]) -> int:
     """Create a container and print its id."""
     try:
-        body = prepare_body(options, arguments)
+        body = prepare_body(session, options, arguments)
     except CommandFailed as error:
         text = f"wherry: {error}\n\nRun 'wherry create --help' for more information"
         raise CommandFailed(text, OPTION_FAILED) from None

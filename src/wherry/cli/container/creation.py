@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from wherry.cli.flags import Options
     from wherry.cli.session import Session
 
+PROXY_KEYS = {
+    "httpProxy": "HTTP_PROXY",
+    "httpsProxy": "HTTPS_PROXY",
+    "noProxy": "NO_PROXY",
+    "ftpProxy": "FTP_PROXY",
+    "allProxy": "ALL_PROXY",
+}
 PULL_POLICIES = ("always", "missing", "never")
 
 
@@ -58,18 +65,33 @@ class CidFile:
             os.unlink(self._path)
 
 
-def prepare_body(options: Options, arguments: list[str]) -> dict[str, Any]:
-    """The body of the call, checked as far as the client can.
+def prepare_body(session: Session, options: Options, arguments: list[str]) -> dict[str, Any]:
+    """The body of the call, checked as far as the client can, with the proxies of the configuration.
 
     Raises:
         CommandFailed: options that contradict each other.
     """
     body = container_body(options, arguments)
+    if "proxies" in session.config.values:
+        known = {variable.partition("=")[0] for variable in body["Env"]}
+        proxies = proxy_variables(session.config.table("proxies"), session.endpoint.host)
+        body["Env"] += [f"{name}={value}" for name, value in proxies.items() if name not in known]
     if options["pull"] not in PULL_POLICIES:
         raise CommandFailed(
             f'invalid pull option: \'{options["pull"]}\': must be one of "always", "missing" or "never"'
         )
     return body
+
+
+def proxy_variables(proxies: dict[str, Any], host: str) -> dict[str, str]:
+    """The variables for containers of the daemon at `host`: its own entry, else `default`, in both cases."""
+    entry = proxies.get(host) or proxies.get("default") or {}
+    variables = {}
+    for key, name in PROXY_KEYS.items():
+        value = entry.get(key)
+        if value:
+            variables[name] = variables[name.lower()] = str(value)
+    return variables
 
 
 def create_container(session: Session, options: Options, body: dict[str, Any]) -> str:

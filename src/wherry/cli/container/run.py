@@ -38,7 +38,7 @@ _NOT_EXECUTABLE = ("permission denied", "is a directory")
 def run(session: Session, options: Options, arguments: list[str]) -> int:
     """Run a container and return its exit code."""
     try:
-        body = prepare_body(options, arguments)
+        body = prepare_body(session, options, arguments)
     except CommandFailed as error:
         raise _failed(error) from None
     if options["detach"]:
@@ -50,10 +50,11 @@ def run(session: Session, options: Options, arguments: list[str]) -> int:
         size = window_size(session.stdout_fd) if options["tty"] else None
         if size:
             body["HostConfig"]["ConsoleSize"] = list(size)
-    keys = parse_keys(options["detach-keys"] or session.config.text("detachKeys"))
+    detach_keys = options["detach-keys"] or session.config.text("detachKeys")
+    parse_keys(detach_keys)  # refused before anything is created
     try:
         container_id = _created(session, options, body)
-        return _Run(session, options, body, container_id, keys).run()
+        return _Run(session, options, body, container_id, detach_keys).run()
     except (ErrorResponse, ConnectionFailed) as error:
         raise _failed(error) from None
 
@@ -79,13 +80,13 @@ class _Run:
     """One created container, from attach to its exit."""
 
     def __init__(
-        self, session: Session, options: Options, body: dict[str, Any], container_id: str, keys: bytes
+        self, session: Session, options: Options, body: dict[str, Any], container_id: str, detach_keys: str
     ) -> None:
         self._session = session
         self._options = options
         self._body = body
         self._id = container_id
-        self._keys = keys
+        self._detach_keys = detach_keys
         self._path = f"/containers/{container_id}"
 
     def run(self) -> int:
@@ -109,8 +110,8 @@ class _Run:
 
     def _attach(self, streams: list[str]) -> Hijacked:
         query = [("stream", "1"), *((name, "1") for name in streams)]
-        if self._options["detach-keys"]:
-            query.append(("detachKeys", self._options["detach-keys"]))
+        if self._detach_keys:
+            query.append(("detachKeys", self._detach_keys))
         return self._session.client.hijack(f"{self._path}/attach", query=query)
 
     def _attached(self, handlers: Handlers, hijacked: Hijacked, pending: Pending, streams: list[str]) -> int:
@@ -124,7 +125,12 @@ class _Run:
 
         try:
             ended = converse(
-                session, hijacked, tty=tty, stdin="stdin" in streams, keys=self._keys, begin=begin
+                session,
+                hijacked,
+                tty=tty,
+                stdin="stdin" in streams,
+                keys=parse_keys(self._detach_keys),
+                begin=begin,
             )
         finally:
             hijacked.stream.close()

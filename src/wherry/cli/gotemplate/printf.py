@@ -46,7 +46,7 @@ def text_of(value: object, *, sharp: bool = False) -> str:
         return float_text(value)
     if isinstance(value, int):
         return f"{int(value)}"
-    if isinstance(value, dict):
+    if type(value) is dict:
         keys = sorted(value)
         inner = " ".join(f"{key}:{text_of(value[key])}" for key in keys)
         return f"map[{inner}]"
@@ -202,7 +202,7 @@ def _format(verb: _Verb, letter: str, value: object) -> str:
         return _format_float(verb, letter, value)
     if isinstance(value, str):
         return _format_string(verb, letter, value)
-    if isinstance(value, dict):
+    if type(value) is dict:
         if letter == "v":
             return verb.pad(text_of(value))
         inner = " ".join(
