@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import docker
 import pytest
@@ -27,7 +28,7 @@ def daemon() -> Iterator[Daemon]:
 
 
 @pytest.fixture
-def sdk(daemon: Daemon) -> Iterator[docker.DockerClient]:
+def sdk(daemon: Daemon) -> Iterator[Any]:
     client = docker.DockerClient(base_url=daemon.host, timeout=60)
     yield client
     client.close()
@@ -146,19 +147,20 @@ class TestDockerCli:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 class TestDockerPy:
-    def test_run_and_remove(self, sdk: docker.DockerClient) -> None:
+    def test_run_and_remove(self, sdk: Any) -> None:
         assert sdk.containers.run("busybox", "echo hi", remove=True, network_mode="none") == b"hi\n"
         assert [image.tags for image in sdk.images.list("busybox")] == [["busybox:latest"]]
 
-    def test_a_failure_has_the_exit_code_and_the_output(self, sdk: docker.DockerClient) -> None:
+    def test_a_failure_has_the_exit_code_and_the_output(self, sdk: Any) -> None:
         with pytest.raises(ContainerError) as caught:
             sdk.containers.run(
                 "busybox", ["sh", "-c", "echo no >&2; exit 3"], remove=True, network_mode="none"
             )
 
-        assert (caught.value.exit_status, caught.value.stderr) == (3, b"no\n")
+        error: Any = caught.value
+        assert (error.exit_status, error.stderr) == (3, b"no\n")
 
-    def test_an_attached_socket_without_upgrade_carries_both_ways(self, sdk: docker.DockerClient) -> None:
+    def test_an_attached_socket_without_upgrade_carries_both_ways(self, sdk: Any) -> None:
         container = sdk.containers.create("busybox", "cat", stdin_open=True, network_mode="none")
         try:
             attached = container.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
@@ -171,7 +173,7 @@ class TestDockerPy:
         finally:
             container.remove(force=True)
 
-    def test_exec_run_gives_both_streams_apart(self, sdk: docker.DockerClient) -> None:
+    def test_exec_run_gives_both_streams_apart(self, sdk: Any) -> None:
         container = sdk.containers.run("busybox", "sleep 600", detach=True, network_mode="none")
         try:
             code, output = container.exec_run(["sh", "-c", "echo out; echo err >&2; exit 4"], demux=True)
@@ -179,7 +181,7 @@ class TestDockerPy:
         finally:
             container.remove(force=True)
 
-    def test_what_is_not_there_is_not_found(self, sdk: docker.DockerClient) -> None:
+    def test_what_is_not_there_is_not_found(self, sdk: Any) -> None:
         with pytest.raises(NotFound):
             sdk.containers.get("nosuch")
         with pytest.raises(ImageNotFound):

@@ -91,10 +91,8 @@ def ask(
             method, target, web.Headers(fields or []), held, protocol="HTTP/1.1", channel=channel
         )
         answer = await Dispatcher(routes, ENGINE, server="Docker/x (linux)")(request)
-        if isinstance(answer, web.Hijack) or isinstance(answer.body, bytes):
-            whole = b"" if isinstance(answer, web.Hijack) else answer.body
-        else:
-            whole = b"".join([chunk async for chunk in answer.body])
+        body: Any = b"" if isinstance(answer, web.Hijack) else answer.body
+        whole = body if isinstance(body, bytes) else b"".join([chunk async for chunk in body])
         return answer, dict(answer.headers), whole
 
     return asyncio.run(scenario())
