@@ -37,7 +37,9 @@ def main(argv: list[str]) -> int:
         return _run(config, flags)
     except WherryError as error:
         print(f"wherryd: {error}", *filter(None, [error.hint]), sep="\n", file=sys.stderr)
-        return 1
+    except OSError as error:  # a root, a file or a disk that cannot be used
+        print(f"wherryd: {error.filename or 'failed'}: {error.strerror or error}", file=sys.stderr)
+    return 1
 
 
 def _run(config: Config, flags: Given) -> int:

@@ -59,6 +59,23 @@ class TestWords:
 
         assert (ended.returncode, ended.stdout) == (0, "configuration OK\n")
 
+    @pytest.mark.parametrize("option", ["--data-root", "--exec-root", "--pidfile"])
+    def test_a_path_that_cannot_be_used_is_named(self, tmp_path: Path, option: str) -> None:
+        ended = run(*roots(tmp_path), option, "/proc/nowhere/x")
+
+        assert ended.returncode == 1
+        assert ended.stderr.splitlines()[-1] == "wherryd: /proc/nowhere: No such file or directory"
+
+    def test_a_damaged_database_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data/metadata.db").write_bytes(b"nonsense" * 1000)
+
+        ended = run(*roots(tmp_path))
+
+        assert ended.returncode == 1
+        assert "metadata.db" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
     @pytest.mark.parametrize("address", ["tcp://0.0.0.0:0", "tcp://192.0.2.1:1234"])
     def test_tcp_that_is_root_for_strangers_is_refused(self, tmp_path: Path, address: str) -> None:
         ended = run(*roots(tmp_path), "-H", address)
