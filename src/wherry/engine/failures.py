@@ -5,10 +5,12 @@ Spec: moby's daemon/errors.go, setExitCodeFromError.
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import NamedTuple
 
 from wherry.core.tasks import StartFailed
-from wherry.errors import InvalidArgument, NotFound, WherryError
+from wherry.errors import InvalidArgument, NotFound, ResourceExhausted, WherryError
 
 _CREATE_CHAIN = (
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
@@ -31,6 +33,14 @@ class StartFailure(NamedTuple):
 
 class RuntimeFailed(WherryError):
     """The runtime could not make or start the container, for a reason that is not the request's."""
+
+
+def disk_failure(what: str, error: OSError) -> WherryError:
+    """How the disk's refusal to make something is told."""
+    text = f"{what}: {os.strerror(error.errno or 0).lower()}"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return ResourceExhausted(text)
+    return RuntimeFailed(text)
 
 
 def start_failure(error: BaseException) -> StartFailure:

@@ -1,5 +1,6 @@
 """Bodies are read as Go's decoder reads them."""
 
+import msgspec
 import pytest
 
 from wherry.api.types import (
@@ -17,11 +18,11 @@ from wherry.errors import InvalidArgument
 class TestFailures:
     @pytest.mark.parametrize("body", [b"", b"  \n"])
     def test_an_empty_body_is_named(self, body: bytes) -> None:
-        with pytest.raises(InvalidArgument, match="^invalid JSON: got EOF while reading request body$"):
+        with pytest.raises(InvalidArgument, match=r"^invalid JSON: got EOF while reading request body$"):
             decode(body, ExecConfig)
 
     def test_something_after_the_value_is_refused(self) -> None:
-        with pytest.raises(InvalidArgument, match="^unexpected content after JSON$"):
+        with pytest.raises(InvalidArgument, match=r"^unexpected content after JSON$"):
             decode(b"{} {}", ExecConfig)
 
     @pytest.mark.parametrize(
@@ -73,7 +74,8 @@ class TestReading:
 
     def test_endpoints_are_read(self) -> None:
         request = decode(
-            b'{"NetworkingConfig": {"EndpointsConfig": {"web": {"ipamconfig": {"ipv4address": "1.2.3.4"}}, "b": null}}}',
+            b'{"NetworkingConfig": {"EndpointsConfig": {"b": null,'
+            b'"web": {"ipamconfig": {"ipv4address": "1.2.3.4"}}}}}',
             ContainerCreateRequest,
         )
 
@@ -101,6 +103,4 @@ class TestReading:
         )
 
         assert request.volumes == {"/v": {}}
-        import msgspec
-
         assert decode(msgspec.json.encode(request), ContainerCreateRequest) == request

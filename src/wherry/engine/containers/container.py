@@ -7,6 +7,7 @@ The record is the truth and is what survives.  Everything else here is found aga
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ class Container:
         if condition == "not-running" and not self.running:
             future.set_result(ExitStatus(self.record.state.exit_code))
         else:
-            (self._removed if condition == "removed" else self._stopped).append(future)
+            waiters = self._removed if condition == "removed" else self._stopped
+            waiters.append(future)
+            future.add_done_callback(partial(_forget, waiters))
         return future
 
     def notify_stopped(self) -> None:
@@ -103,8 +106,15 @@ class Container:
         self.pending.clear()
 
 
+def _forget(waiters: list[asyncio.Future[ExitStatus]], waiter: asyncio.Future[ExitStatus]) -> None:
+    """Drop a waiter whose client has gone; those that were told are dropped all at once."""
+    if waiter in waiters:
+        waiters.remove(waiter)
+
+
 def _resolve(waiters: list[asyncio.Future[ExitStatus]], status: ExitStatus) -> None:
-    for waiter in waiters:
+    told = list(waiters)
+    waiters.clear()
+    for waiter in told:
         if not waiter.done():
             waiter.set_result(status)
-    waiters.clear()

@@ -25,6 +25,7 @@ from wherry.engine.containers.checks import check_container
 from wherry.engine.containers.directory import make_directory, remove_directory
 from wherry.engine.containers.merge import command_line, merge_config
 from wherry.engine.containers.volumes import fill_volumes
+from wherry.engine.failures import disk_failure
 from wherry.engine.host import this_host
 from wherry.engine.images.find import find_image, resolve_image
 from wherry.engine.mounts import Volumes, plan_mounts
@@ -69,8 +70,10 @@ async def create_container(
     engine.containers.reserve(record.name, record.id)
     try:
         await _make(engine, record, image)
-    except BaseException:
+    except BaseException as error:
         engine.containers.release(record.name, record.id)
+        if isinstance(error, OSError):
+            raise disk_failure("failed to create container", error) from error
         raise
     return {"Id": record.id, "Warnings": warnings}
 

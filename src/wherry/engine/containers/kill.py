@@ -54,8 +54,8 @@ async def kill_container(engine: Engine, reference: str, *, signal: str = "SIGKI
             raise NotRunning(container.id, prefix=f"cannot kill container: {name}: ")
     if number == signals.SIGKILL:
         await kill_and_wait(engine, container)
-    else:
-        await send_signal(engine, container, number)
+    elif not await send_signal(engine, container, number):
+        raise NotRunning(container.id, prefix=f"cannot kill container: {container.record.name}: ")
 
 
 async def send_signal(engine: Engine, container: Container, number: int) -> bool:

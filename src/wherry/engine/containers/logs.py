@@ -105,16 +105,20 @@ async def read_log(
             stdout=query.stdout,
             stderr=query.stderr,
         )
-        while True:
-            # Whether it still writes is asked before reading, so that nothing written is missed.
-            writing = follow and container.running and engine.containers.get(container.id) is container
-            while piece := await engine.threads.disk(_next_piece, entries, encode):
-                yield piece
-            if not writing or reader.finished:
-                return
-            await _until_more(container)
-            await sync_log(container)
-            entries = reader.poll()
+        stopped = container.waiter("not-running")
+        try:
+            while True:
+                # Whether it still writes is asked before reading, so that nothing written is missed.
+                writing = follow and not stopped.done() and engine.containers.get(container.id) is container
+                while piece := await engine.threads.disk(_next_piece, entries, encode):
+                    yield piece
+                if not writing or reader.finished:
+                    return
+                await asyncio.wait([stopped], timeout=POLL_INTERVAL_S)
+                await sync_log(container)
+                entries = reader.poll()
+        finally:
+            stopped.cancel()
 
 
 async def sync_log(container: Container) -> None:
@@ -124,15 +128,6 @@ async def sync_log(container: Container) -> None:
             await container.task.log_position()
         except WherryError:
             pass  # the task has just gone, and has written everything
-
-
-async def _until_more(container: Container) -> None:
-    """Wait a moment, or for the exit."""
-    waiter = container.waiter("not-running")
-    try:
-        await asyncio.wait_for(waiter, POLL_INTERVAL_S)
-    except TimeoutError:
-        pass
 
 
 def _next_piece(entries: Iterator[Entry], encode: Callable[[Entry], bytes]) -> bytes:

@@ -74,7 +74,7 @@ class TestCreate:
                 (engine.volumes.root / "data").write_text("in the way")
                 host = HostConfig(binds=["data:/d"], network_mode="none")
 
-                with pytest.raises(OSError):
+                with pytest.raises(WherryError, match=r"^failed to create container: file exists$"):
                     await make(engine, host=host, volumes={"/v": {}})
 
                 assert not list(engine.containers_root.iterdir())
