@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.integration.runtime.conftest import Bundle, Runtime
 
+from wherry.runtime.reaper import build
+
 
 def test_a_command_that_is_not_in_path_fails_create_with_dockers_words(
     runtime: Runtime, bundle: Bundle
@@ -251,3 +253,20 @@ def wait_until(condition: object, timeout_s: float = 5) -> None:
     while not condition():
         assert time.monotonic() < deadline, "not in time"
         time.sleep(0.01)
+
+
+def test_the_init_program_is_a_first_process_as_it_should_be(runtime: Runtime, bundle: Bundle) -> None:
+    """It reaps orphans, and passes on SIGTERM, which a first process without a handler never gets."""
+    (bundle.rootfs / "sbin").mkdir()
+    (bundle.rootfs / "sbin/docker-init").write_bytes(build(os.uname().machine))
+    (bundle.rootfs / "sbin/docker-init").chmod(0o755)
+    orphans = "for i in 1 2 3; do (sleep 0.02 &); done; sleep 0.2; grep -l '^State:.*Z' /proc/[0-9]*/status"
+    bundle.command("/sbin/docker-init", "--", "sh", "-c", f"{orphans}; echo up; exec sleep 60")
+    runtime.create(bundle)
+    runtime("start", "c")
+    wait_until(lambda: runtime.output().endswith("up\n"))
+
+    runtime("kill", "c", "TERM")
+
+    wait_until(lambda: runtime.state()["status"] == "stopped")
+    assert runtime.output() == "up\n"
