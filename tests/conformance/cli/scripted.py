@@ -79,7 +79,7 @@ CONTAINERS = [
 IMAGES = [
     {
         "Id": "sha256:" + IDS[8],
-        "RepoTags": ["nginx:latest", "nginx:1.27", "registry.example:5000/a/nginx:x"],
+        "RepoTags": ["nginx:latest", "nginx:1.27"],  # one repository: Docker shows several in any order
         "RepoDigests": ["nginx@sha256:" + IDS[10]],
         "Created": NOW - 86400 * 100,
         "Size": 187654321,
@@ -96,6 +96,8 @@ IMAGES = [
         "SharedSize": 1000,
         "Containers": 2,
     },
+    {"Id": "sha256:" + IDS[12], "RepoTags": ["registry.example:5000/a/nginx:x"], "RepoDigests": [],
+     "Created": NOW - 86400 * 100, "Size": 187654321, "SharedSize": -1, "Containers": -1},
     {"Id": "sha256:" + IDS[10], "RepoTags": None, "RepoDigests": None, "Created": 0, "Size": 999, "SharedSize": -1,
      "Containers": -1},
 ]  # fmt: skip
