@@ -24,6 +24,7 @@ class Host(msgspec.Struct, kw_only=True, frozen=True):
     online_cpus: str
     memory_nodes: str
     memory_bytes: int
+    swap_limit: bool
     time_namespaces: bool
     apparmor: bool
     thermal_paths: tuple[str, ...]
@@ -52,12 +53,21 @@ def this_host() -> Host:
         online_cpus=_text("/sys/devices/system/cpu/online") or f"0-{(os.cpu_count() or 1) - 1}",
         memory_nodes=_text("/sys/devices/system/node/has_memory") or "0",
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        swap_limit=_limits_swap(),
         time_namespaces=os.path.exists("/proc/self/ns/time"),
         apparmor=_text("/sys/module/apparmor/parameters/enabled") == "Y",
         thermal_paths=tuple(sorted(glob.glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle"))),
         unprivileged_ports=os.path.exists("/proc/sys/net/ipv4/ip_unprivileged_port_start"),
         ping_range=os.path.exists("/proc/sys/net/ipv4/ping_group_range"),
     )
+
+
+def _limits_swap() -> bool:
+    """Whether memory and swap can be limited together: always on v2, on v1 by a kernel parameter."""
+    layout = cgroupfs.layout()
+    if layout.version == 2:
+        return True
+    return os.path.exists(f"{layout.mounts.get('memory', '')}/memory.memsw.limit_in_bytes")
 
 
 def _text(path: str) -> str:

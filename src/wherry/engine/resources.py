@@ -16,6 +16,10 @@ from wherry.errors import InvalidArgument
 MINIMUM_MEMORY = 6 * 1024 * 1024
 CPU_PERIOD_US = 100_000
 _NANO = 1_000_000_000
+_NO_SWAP_LIMIT = (
+    "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
+    "Memory limited without swap."
+)
 _UNLIMITED_WITHOUT_KILLER = (
     "OOM killer is disabled for the container, but no memory limit is set, "
     "this can result in the system running out of resources."
@@ -38,11 +42,21 @@ def check_resources(resources: Resources, host: Host) -> list[str]:
         raise InvalidArgument("Range of blkio weight is from 10 to 1000")
     for ulimit in resources.ulimits or ():
         _check_ulimit(ulimit)
+    return _warnings(resources, host)
+
+
+def _warnings(resources: Resources, host: Host) -> list[str]:
+    """What is taken but will not be as asked."""
+    warnings: list[str] = []
+    if resources.memory > 0 and not host.swap_limit:
+        warnings.append(_NO_SWAP_LIMIT)
     if resources.oom_kill_disable and host.cgroup_version == 2:
-        return ["OomKillDisable flag is not supported in cgroup v2 and is discarded."]
-    if resources.oom_kill_disable and resources.memory == 0:
-        return [_UNLIMITED_WITHOUT_KILLER]
-    return []
+        warnings.append("OomKillDisable flag is not supported in cgroup v2 and is discarded.")
+    elif resources.oom_kill_disable and resources.memory == 0:
+        warnings.append(_UNLIMITED_WITHOUT_KILLER)
+    if resources.memory_swappiness is not None and host.cgroup_version == 2:
+        warnings.append("Memory swappiness is not supported in cgroup v2 and is discarded.")
+    return warnings
 
 
 def _check_memory(resources: Resources) -> None:

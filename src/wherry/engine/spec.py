@@ -245,6 +245,8 @@ def _resources(record: ContainerRecord, inputs: SpecInputs, default_rules: list[
     resources = oci_resources(record.host_config)
     if inputs.host.cgroup_version == 2:
         resources.get("memory", {}).pop("disableOOMKiller", None)
+    if not inputs.host.swap_limit:
+        resources.get("memory", {}).pop("swap", None)
     if record.host_config.privileged:
         resources["devices"] = [{"allow": True, "access": "rwm"}]
     else:

@@ -408,3 +408,14 @@ class TestSharedNamespaces:
                 assert "sleep\x0060" in text
 
         asyncio.run(scenario())
+
+
+class TestTerminal:
+    def test_it_has_the_size_it_was_created_with(self, roots: Roots) -> None:
+        async def scenario() -> None:
+            async with roots.engine() as engine:
+                host = HostConfig(console_size=(33, 99))
+
+                assert await run(engine, "stty", "size", host=host, tty=True) == (0, "33 99\r\n")
+
+        asyncio.run(scenario())

@@ -31,6 +31,7 @@ def host(**changes: Any) -> Host:
         "online_cpus": "0-3",
         "memory_nodes": "0",
         "memory_bytes": 1 << 33,
+        "swap_limit": True,
         "time_namespaces": True,
         "apparmor": False,
         "thermal_paths": (),
@@ -286,6 +287,11 @@ class TestOther:
         assert resources["cpu"] == {"shares": 7, "quota": 150_000, "period": 100_000}
         assert resources["pids"] == {"limit": -1}
         assert resources["blockIO"] == {"weight": 300}
+
+    def test_a_kernel_that_cannot_limit_swap_is_not_asked_to(self) -> None:
+        resources = spec_of(record(host_config=HostConfig(memory=64 << 20)), host=host(swap_limit=False))
+
+        assert resources["linux"]["resources"]["memory"] == {"limit": 64 << 20}
 
     def test_the_containers_ulimits_replace_the_daemons(self) -> None:
         own = HostConfig(ulimits=[Ulimit(name="nofile", soft=1, hard=-1)])

@@ -98,7 +98,7 @@ def _host(host: Host) -> dict[str, Any]:
     on_v1 = host.cgroup_version == 1
     return {
         "MemoryLimit": True,
-        "SwapLimit": _has_swap_accounting(host),
+        "SwapLimit": host.swap_limit,
         "CpuCfsPeriod": True,
         "CpuCfsQuota": True,
         "CPUShares": True,
@@ -164,12 +164,6 @@ def _warnings(engine: Engine) -> list[str]:
     if engine.snapshots.name == "native":
         warnings.append("WARNING: the native snapshotter copies each layer: it is slow and takes much space")
     return warnings
-
-
-def _has_swap_accounting(host: Host) -> bool:
-    if host.cgroup_version == 2:
-        return True
-    return os.path.exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes")
 
 
 def _os_release(key: str, default: str) -> str:

@@ -176,6 +176,19 @@ def test_published_ports_are_not_claimed() -> None:
     ]
 
 
+def test_what_the_kernel_cannot_do_is_a_warning() -> None:
+    config, memory = ContainerConfig(), HostConfig(memory=64 * MB)
+    no_killer = HostConfig(oom_kill_disable=True, memory_swappiness=10)
+
+    assert "Memory limited without swap." in check_container(config, memory, host(swap_limit=False))[0]
+    assert check_container(config, memory, host()) == []
+    assert [text.split()[0] for text in check_container(config, no_killer, host())] == [
+        "OomKillDisable",
+        "Memory",
+    ]
+    assert check_container(config, no_killer, host(cgroup_version=1))[0].startswith("OOM killer is disabled")
+
+
 def test_log_options() -> None:
     assert parse_log_options({"max-size": "10m", "max-file": "3"}) == (10 << 20, 3)
     assert parse_log_options({}) == (0, 1)
