@@ -8,6 +8,7 @@ idle minutes without containers.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import _socket
 import errno
 import fcntl
@@ -67,15 +68,25 @@ def daemon_program() -> str | None:
 
 
 def _spawn(program: str) -> int:
-    """The pid of a new daemon: its own session, no terminal, output to the log."""
+    """The pid of a new daemon: a session and directory of its own, no terminal, output to the log."""
     arguments = [program, "--idle-exit-s", str(IDLE_EXIT_S)]
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, LOG_PATH, flags, 0o600),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
-    ]
-    return os.posix_spawn(program, arguments, os.environ, file_actions=actions, setsid=True)
+    log = os.open(LOG_PATH, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            os.chdir("/")  # or it would hold the caller's directory, and the mount under it
+            os.umask(0o022)
+            _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
+            for target, source in ((0, nothing), (1, log), (2, log)):
+                os.dup2(source, target)
+            os.execv(program, arguments)
+        finally:
+            os._exit(127)
+    os.close(log)
+    os.close(nothing)
+    return pid
 
 
 def _wait_ready(endpoint: Endpoint, pid: int, log_offset: int) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.conformance.cli.comparison import DOCKER, OURS, SOURCE, Outcome, run
 
 STORIES = {
@@ -25,7 +24,7 @@ STORIES = {
         "run --rm --network none busybox nope",
         "run --rm --network none busybox /etc",
         "run --rm --network none busybox /etc/passwd",
-        "run --rm --network none -e A=b -w /tmp -u 1000 -h here busybox sh -c 'echo $A; pwd; id -u; hostname'",
+        "run --rm --network none -e A=b -w /tmp -u 1000 -h me busybox sh -c 'echo $A; pwd; id -u; hostname'",
         "run --rm --network none --read-only busybox touch /x",
         "run --rm --network none --entrypoint cat busybox /etc/group",
         "run --rm --network none --tmpfs /t:size=1m -v /etc:/host:ro busybox touch /host/x",
@@ -106,7 +105,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip(f"Docker's CLI is not at {DOCKER}")
     root = tmp_path_factory.mktemp("daemon")
     address = f"unix://{root}/s.sock"
-    code = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from wherry.daemon.main import main; main(sys.argv[1:])"
+    code = f"import sys; sys.path.insert(0, {str(SOURCE)!r})\n"
+    code += "from wherry.daemon.main import main; main(sys.argv[1:])"
     words = [
         "-H",
         address,

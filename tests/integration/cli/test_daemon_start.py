@@ -19,7 +19,7 @@ SERVES = """
     listener = socket.socket(socket.AF_UNIX)
     listener.bind({path!r})
     listener.listen()
-    open({pid!r}, "w").write(f"{{os.getpid()}} {{os.getsid(0)}}")
+    open({pid!r}, "w").write(f"{{os.getpid()}} {{os.getsid(0)}} {{os.getcwd()}}")
     time.sleep(20)
 """
 DIES = """
@@ -68,8 +68,9 @@ def start(directory: Path, found: Path) -> bool:
 def test_a_daemon_is_started_in_a_session_of_its_own_and_ends_when_idle(directory: Path) -> None:
     assert start(directory, program(directory, SERVES))
 
-    pid, session = (directory / "pid").read_text().split()
+    pid, session, working_directory = (directory / "pid").read_text().split()
     assert pid == session
+    assert working_directory == "/"
     assert (directory / "starts").read_text() == "--idle-exit-s 600\n"
 
 

@@ -4,8 +4,6 @@ tests/conformance/cli compares more than a hundred command lines with Docker's C
 rules that must hold without it.
 """
 
-
-
 from pathlib import Path
 from typing import Any
 
