@@ -12,6 +12,7 @@ import errno
 import os
 
 from wherry.linux.libc import MACHINE, syscall
+from wherry.linux.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +64,6 @@ def walk(root_fd: int, *, ordered: bool = False, cross_mounts: bool = False) -> 
         OSError: a directory cannot be read, or was moved while it was walked.
     """
     levels = [_Level(os.open(".", DIRECTORY, dir_fd=root_fd), b"", ordered=ordered)]
-    device = levels[0].identity[0]
     try:
         while levels:
             level = levels[-1]
@@ -78,21 +78,27 @@ def walk(root_fd: int, *, ordered: bool = False, cross_mounts: bool = False) -> 
                 continue
             visit = Visit(level.fd, name, level.path + name, status)
             yield visit
-            is_directory = status.st_mode & 0o170000 == 0o040000
-            if is_directory and not visit.skip and (cross_mounts or status.st_dev == device):
-                _descend(levels, name, visit.path, ordered=ordered)
+            if status.st_mode & 0o170000 == 0o040000 and not visit.skip:
+                _descend(levels, visit, ordered=ordered, cross_mounts=cross_mounts)
     finally:
         for level in levels:
             if level.fd >= 0:
                 os.close(level.fd)
 
 
-def _descend(levels: list[_Level], name: bytes, path: bytes, *, ordered: bool) -> None:
+def _descend(levels: list[_Level], visit: Visit, *, ordered: bool, cross_mounts: bool) -> None:
     try:
-        fd = os.open(name, DIRECTORY, dir_fd=levels[-1].fd)
+        if cross_mounts:
+            fd = os.open(visit.name, DIRECTORY, dir_fd=visit.dir_fd)
+        else:
+            fd = open_same_mount(visit.dir_fd, visit.name)
     except FileNotFoundError:
         return
-    levels.append(_Level(fd, path + b"/", ordered=ordered))
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return
+    levels.append(_Level(fd, visit.path + b"/", ordered=ordered))
     if len(levels) > HELD_LIMIT:
         far = levels[-1 - HELD_LIMIT]
         os.close(far.fd)
@@ -114,6 +120,18 @@ def _ascend(level: _Level, levels: list[_Level]) -> None:
         level.fd = -1
 
 
+def open_same_mount(dir_fd: int, name: bytes | str) -> int:
+    """Open the directory `name`, which is neither a link nor a mount; the caller owns the descriptor.
+
+    The device number does not tell a mount: a bind mount of the same file system has the same one.
+
+    Raises:
+        OSError: EXDEV for a mount.
+    """
+    resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS
+    return openat2(dir_fd, os.fsdecode(name), DIRECTORY, 0, resolve)
+
+
 def remove_tree(dir_fd: int, name: bytes | str) -> None:
     """Remove `name` and, if it is a directory, all below it; nothing there is no error.
 
@@ -128,12 +146,10 @@ def remove_tree(dir_fd: int, name: bytes | str) -> None:
     except (IsADirectoryError, PermissionError):
         pass
     try:
-        fd = os.open(name, DIRECTORY, dir_fd=dir_fd)
+        fd = open_same_mount(dir_fd, name)
     except FileNotFoundError:
         return
     try:
-        if os.fstat(fd).st_dev != os.fstat(dir_fd).st_dev:
-            raise OSError(errno.EXDEV, "a mount is in the way of the removal", os.fsdecode(name))
         empty_directory(fd)
     finally:
         os.close(fd)
@@ -178,10 +194,8 @@ def _remove_below(fd: int, *, depth: int) -> tuple[int, bytes] | None:
 
 
 def _remove_directory(fd: int, name: bytes, *, depth: int) -> tuple[int, bytes] | None:
-    below = os.open(name, DIRECTORY, dir_fd=fd)
+    below = open_same_mount(fd, name)
     try:
-        if os.fstat(below).st_dev != os.fstat(fd).st_dev:
-            raise OSError(errno.EXDEV, "a mount is in the way of the removal", os.fsdecode(name))
         far = _remove_below(below, depth=depth + 1)
     finally:
         os.close(below)
