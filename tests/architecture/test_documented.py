@@ -206,6 +206,12 @@ def test_the_source_files_a_document_names_are_there(document: Path) -> None:
             assert any(place.exists() for place in places), f"{document}: {name}"
 
 
+def test_the_tests_that_show_what_works_are_there() -> None:
+    for word in code_words(COMPATIBILITY):
+        if re.match(r"(unit|contract|integration|conformance)/", word):
+            assert (ROOT / "tests" / word).exists(), word
+
+
 def test_the_functions_a_flow_names_are_there() -> None:
     """Names in backticks with an underscore or a capital inside are the code's."""
     source = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))

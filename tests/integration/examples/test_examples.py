@@ -58,7 +58,7 @@ hello from PID 1 of wherry
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
     with Daemon() as daemon:
-        daemon.import_busybox()
+        daemon.wherry("image", "bootstrap", "busybox")
         yield daemon
 
 
