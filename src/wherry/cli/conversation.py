@@ -81,12 +81,16 @@ class Conversation:
         return bool(stream_events & ~select.POLLOUT), bool(events)
 
     def _receive(self, buffer: memoryview) -> bool:
-        size = self._stream.receive_into(buffer)
-        if size is None:
-            return True
-        if size:
+        """Show what has come; False at the end of the container's side."""
+        while True:
+            size = self._stream.receive_into(buffer)
+            if size is None:
+                return True
+            if not size:
+                return False
             self._show(buffer[:size])
-        return size > 0
+            if not self._stream.buffered():
+                return True
 
     def _show(self, data: memoryview) -> None:
         if self._frames is not None:

@@ -25,6 +25,8 @@ _NAMES = {
     27: "PROF", 28: "WINCH", 29: "IO", 30: "PWR",
 }  # fmt: skip
 _RTMIN, _RTMAX = 34, 64
+# The window's size has its own call; reading or writing as a background job is stopped, not told.
+_OURS = (SIGWINCH, 21, 22)
 _ENDINGS = (2, 15)
 PATIENCE = 3
 
@@ -55,7 +57,7 @@ class Handlers:
         """Send every signal we can catch to the container instead."""
         forward = _forwarder(client, container_id)
         for number in (*_NAMES, *range(_RTMIN, _RTMAX + 1)):
-            if number != SIGWINCH:
+            if number not in _OURS:
                 self._install(number, forward)
 
     def on_resize(self, action: Callable[[], None]) -> None:

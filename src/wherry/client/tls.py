@@ -142,6 +142,10 @@ class TlsStream:
     def blocked(self) -> bool:
         return bool(self._unsent) or self._outgoing.pending > 0
 
+    def buffered(self) -> bool:
+        """Whether bytes of the peer wait in our buffers, where poll does not see them."""
+        return self._object.pending() > 0 or self._incoming.pending > 0
+
     def shutdown_write(self) -> None:
         try:
             self._object.unwrap()

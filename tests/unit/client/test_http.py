@@ -43,6 +43,9 @@ class Scripted:
     def blocked(self) -> bool:
         return False
 
+    def buffered(self) -> bool:
+        return False
+
     def shutdown_write(self) -> None: ...
 
     def close(self) -> None: ...

@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,47 @@ def test_the_output_of_a_tls_peer_goes_on_after_our_input_has_ended(
 
     assert ended == EOF
     assert (tmp_path / "out").read_bytes() == data + data
+
+
+def test_output_that_came_in_one_piece_is_shown_at_once(certificate: Path, tmp_path: Path) -> None:
+    """Several TLS records arrive in one read of the socket, and then nothing more."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    listener = socket.create_server(("127.0.0.1", 0))
+    shown = threading.Event()
+    target = tmp_path / "out"
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with context.wrap_socket(connection, server_side=True) as tls:
+            for number in range(3):
+                tls.sendall(b"%d" % number * 100)
+            for _ in range(200):
+                if target.exists() and target.stat().st_size == 300:
+                    shown.set()
+                    break
+                time.sleep(0.02)
+
+    server = threading.Thread(target=serve)
+    server.start()
+    address = f"localhost:{listener.getsockname()[1]}"
+    material = Tls(str(certificate / "cert.pem"), "", "", verify=True)
+    stream = connect(Endpoint(f"tcp://{address}", "tcp", address, material, implied=False, context=""))
+    time.sleep(0.2)  # let the records gather in the socket
+
+    with target.open("wb") as out:
+        Conversation(
+            Hijacked(stream, b"", ""),
+            input_fd=-1,
+            stdout_fd=out.fileno(),
+            stderr_fd=out.fileno(),
+            framed=False,
+        ).run()
+    stream.close()
+    server.join()
+    listener.close()
+
+    assert shown.is_set()
 
 
 def test_a_certificate_of_nobody_we_trust_is_refused(server: TlsServer) -> None:
