@@ -1,6 +1,7 @@
 """What every snapshotter does, seen through its directories."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,6 +171,29 @@ class SnapshotContract:
 
         assert not orphan.exists()
         assert (store.upper("base") / "file").exists()
+
+    def test_cleaning_up_leaves_alone_what_is_being_made(self, store: Snapshotter) -> None:
+        failures: list[BaseException] = []
+
+        def work(number: int) -> None:
+            try:
+                for turn in range(10):
+                    key = f"{number} {turn}"
+                    store.prepare(key)
+                    (store.upper(key) / "file").touch()
+                    if turn % 2:
+                        store.remove(key)
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=[number]) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            store.cleanup()
+
+        assert failures == []
+        assert all((store.upper(snapshot.key) / "file").exists() for snapshot in store.walk())
 
     def test_ids_are_not_used_again_after_a_restart(
         self, store: Snapshotter, reopen: Callable[[], Snapshotter]

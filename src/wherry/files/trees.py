@@ -153,7 +153,7 @@ def remove_tree(dir_fd: int, name: bytes | str) -> None:
         empty_directory(fd)
     finally:
         os.close(fd)
-    os.rmdir(name, dir_fd=dir_fd)
+    _remove_empty(dir_fd, name)
 
 
 def empty_directory(root_fd: int) -> None:
@@ -194,14 +194,24 @@ def _remove_below(fd: int, *, depth: int) -> tuple[int, bytes] | None:
 
 
 def _remove_directory(fd: int, name: bytes, *, depth: int) -> tuple[int, bytes] | None:
-    below = open_same_mount(fd, name)
+    try:
+        below = open_same_mount(fd, name)
+    except FileNotFoundError:
+        return None
     try:
         far = _remove_below(below, depth=depth + 1)
     finally:
         os.close(below)
     if far is None:
-        os.rmdir(name, dir_fd=fd)
+        _remove_empty(fd, name)
     return far
+
+
+def _remove_empty(dir_fd: int, name: bytes | str) -> None:
+    try:
+        os.rmdir(name, dir_fd=dir_fd)
+    except FileNotFoundError:
+        pass  # somebody else removes the same tree
 
 
 def tree_usage(path: str | os.PathLike[str]) -> tuple[int, int]:

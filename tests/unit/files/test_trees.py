@@ -1,6 +1,7 @@
 """Walking, removing and measuring trees that somebody else made."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +99,27 @@ def test_removing_follows_no_link(tmp_path: Path, holder: int) -> None:
 
 def test_removing_what_is_not_there_is_no_error(holder: int) -> None:
     remove_tree(holder, b"nothing")
+
+
+def test_two_may_remove_the_same_tree(tmp_path: Path, holder: int) -> None:
+    for number in range(300):
+        (tmp_path / f"root/{number}/a/b").mkdir(parents=True)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            remove_tree(holder, b"root")
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert os.listdir(tmp_path) == []
 
 
 def test_emptying_keeps_the_directory(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ class RecordedSnapshots(Snapshotter):
         metadata.register(SCHEMA)
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.Lock()
-        self._making: set[int] = set()
+        self._busy: set[int] = set()
+        """Directories that are being made or removed, which `cleanup` leaves alone."""
         self._last_id = max([self._highest_recorded(), *self._directories()])
 
     @abstractmethod
@@ -120,11 +121,12 @@ class RecordedSnapshots(Snapshotter):
         self._discard(self._root / str(row["id"]), "work")
 
     def remove(self, key: str, *, unless: Callable[[sqlite3.Connection], bool] | None = None) -> bool:
-        snapshot_id = self._metadata.write(_delete, self.name, key, unless)
-        if snapshot_id is None:
-            return False
-        fault_point("snapshot.record-removed")
-        self._discard(self._root, str(snapshot_id))
+        number = _row(self._metadata.read(), self.name, key)["id"]
+        with self._at_work_on(number):
+            if not self._metadata.write(_delete, self.name, number, key, unless):
+                return False
+            fault_point("snapshot.record-removed")
+            self._discard(self._root, str(number))
         return True
 
     def stat(self, key: str) -> Snapshot:
@@ -159,10 +161,13 @@ class RecordedSnapshots(Snapshotter):
         return [parent / "fs" for parent in parents]
 
     def cleanup(self) -> int:
-        recorded = self._metadata.read().execute("SELECT id FROM snapshots WHERE driver = ?", (self.name,))
+        # In this order: whatever is made meanwhile is not listed, or still busy, or recorded by then.
+        found = self._directories()
         with self._lock:
-            known = self._making | {row["id"] for row in recorded}
-            orphans = [number for number in self._directories() if number not in known]
+            busy = set(self._busy)
+        rows = self._metadata.read().execute("SELECT id FROM snapshots WHERE driver = ?", (self.name,))
+        recorded = {row["id"] for row in rows}
+        orphans = [number for number in found if number not in busy and number not in recorded]
         for number in orphans:
             self._discard(self._root, str(number))
         return len(orphans)
@@ -193,17 +198,24 @@ class RecordedSnapshots(Snapshotter):
         with self._lock:
             self._last_id += 1
             number = self._last_id
-            self._making.add(number)
+        with self._at_work_on(number):
+            try:
+                directory = self._root / str(number)
+                directory.mkdir(mode=0o700)
+                yield directory
+            except BaseException:
+                self._discard(self._root, str(number))
+                raise
+
+    @contextmanager
+    def _at_work_on(self, number: int) -> Iterator[None]:
+        with self._lock:
+            self._busy.add(number)
         try:
-            directory = self._root / str(number)
-            directory.mkdir(mode=0o700)
-            yield directory
-        except BaseException:
-            self._discard(self._root, str(number))
-            raise
+            yield
         finally:
             with self._lock:
-                self._making.discard(number)
+                self._busy.discard(number)
 
     def _chain(self, key: str) -> list[sqlite3.Row]:
         """The snapshot and all below it, the nearest first."""
@@ -300,17 +312,19 @@ def _commit(
 def _delete(
     connection: sqlite3.Connection,
     driver: str,
+    number: int,
     key: str,
     unless: Callable[[sqlite3.Connection], bool] | None,
-) -> int | None:
-    number: int = _row(connection, driver, key)["id"]
+) -> bool:
+    if _row(connection, driver, key)["id"] != number:
+        raise SnapshotNotFound(key)  # it went meanwhile, and another took its key
     if unless is not None and unless(connection):
-        return None
+        return False
     try:
         connection.execute("DELETE FROM snapshots WHERE driver = ? AND id = ?", (driver, number))
     except sqlite3.IntegrityError:
         raise SnapshotInUse(key) from None
-    return number
+    return True
 
 
 def _update_labels(
