@@ -204,6 +204,17 @@ def _mounts(ours: Path) -> list[str]:
     return [each for each in points if each.startswith((str(ours), "/proc", "/sys", "/dev")) or each == "/"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def parent_cgroup() -> Iterator[None]:
+    """The group that all containers of these tests lie in: the runtime leaves parents alone."""
+    yield
+    for directory in [Path("/sys/fs/cgroup/wherry-test"), *Path("/sys/fs/cgroup").glob("*/wherry-test")]:
+        try:
+            directory.rmdir()
+        except OSError:  # not there, or another run's containers are in it
+            pass
+
+
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     (tmp_path / "bundle").mkdir()

@@ -51,14 +51,14 @@ def test_a_command_that_cannot_be_executed_says_why(
 
 def test_a_failed_create_leaves_nothing(runtime: Runtime, bundle: Bundle) -> None:
     bundle.mount("/x", "bind", "/does/not/exist", "rbind")
-    bundle.spec["linux"]["cgroupsPath"] = "/wherry-test-failed/c"
+    bundle.spec["linux"]["cgroupsPath"] = "/wherry-test/failed"
 
     result = runtime.run(bundle)
 
     assert result.returncode == 1
     assert 'error mounting "/does/not/exist" to rootfs at "/x"' in runtime.last_error()
     assert runtime("list", "-q").stdout == ""
-    assert not list(Path("/sys/fs/cgroup").glob("**/wherry-test-failed/c"))
+    assert not list(Path("/sys/fs/cgroup").glob("*/wherry-test/failed"))
 
 
 def test_create_waits_for_start(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
