@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wherry.errors import Unsupported
+from wherry.core.remotes import Credentials
+from wherry.core.remotes.login import check_credentials
+from wherry.engine.images.credentials import credentials_of
 
 if TYPE_CHECKING:
     from wherry.api.auth import RegistryAuth
     from wherry.engine.engine import Engine
 
 
-async def authenticate(_engine: Engine, _auth: RegistryAuth) -> dict[str, Any]:
-    """Try credentials at their registry: `{Status, IdentityToken}`.
+async def authenticate(engine: Engine, auth: RegistryAuth) -> dict[str, Any]:
+    """Try `auth` at its registry: `{Status, IdentityToken}`.  Nothing is kept.
 
     Raises:
-        Unsupported: always; the engine keeps no logins, and a yes that was not asked of the
-            registry would be worth nothing.
+        Unauthenticated: the registry refuses.
+        InvalidArgument: the address is none.
     """
-    raise Unsupported(
-        "this engine does not check credentials ahead of their use: "
-        "they are tried at the registry with each pull and push"
-    )
+    credentials = credentials_of(auth) or Credentials(server_address=auth.server_address)
+    await check_credentials(credentials, options=engine.transfer.registries, threads=engine.threads)
+    return {"Status": "Login Succeeded", "IdentityToken": ""}
