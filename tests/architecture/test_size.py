@@ -17,14 +17,19 @@ LONGER_MODULES: dict[str, int] = {}
 """Modules beyond the limit, with their lines: none."""
 LONGER_FUNCTIONS: dict[str, int] = {}
 """Functions beyond the limit, `path:name`, with their lines: none."""
-LONGEST_AIMED_FOR = 40
-FUNCTIONS_ABOVE_AIM = 13
-"""How many functions are longer than the 40 lines of the guide; only ever lower this."""
+SCREEN_LINES = 40
+LONGER_THAN_A_SCREEN = {
+    "runtime/commands/bundle.py:create": 45,
+    "runtime/launch.py:create_init": 58,
+    "runtime/launch.py:exec_process": 51,
+    "runtime/reaper/program.py:_search_path": 63,
+}
+"""Functions beyond the 40 lines of the guide, with their lines: none may join them or grow."""
 
 PRINTING = {"daemon/main.py"}
 """Programs outside cli that talk to a terminal: usage and errors of wherryd."""
 
-WORDLESS = {"cli/system/version.py", "runtime/__init__.py", "shim/__init__.py", "spawner/__init__.py"}
+WORDLESS = {"cli/system/version.py", "shim/__init__.py", "spawner/__init__.py"}
 """Modules whose docstring is one word and says nothing yet."""
 
 _UNFINISHED = re.compile(r"\b(TODO|FIXME|" + "X" * 3 + r")\b")
@@ -82,15 +87,11 @@ def test_no_function_is_longer_than_two_screens() -> None:
     assert found == LONGER_FUNCTIONS, "split it; when one has shrunk, shrink the list"
 
 
-def test_ever_fewer_functions_are_longer_than_a_screen() -> None:
-    above = [
-        f"{name_of(source)}:{name}"
-        for source in SOURCES
-        for name, lines in functions(source)
-        if lines > LONGEST_AIMED_FOR
-    ]
-
-    assert len(above) <= FUNCTIONS_ABOVE_AIM, above
+def test_no_further_function_is_longer_than_a_screen() -> None:
+    for source in SOURCES:
+        for name, lines in functions(source):
+            key = f"{name_of(source)}:{name}"
+            assert lines <= max(SCREEN_LINES, LONGER_THAN_A_SCREEN.get(key, 0)), f"{key}: {lines} lines"
 
 
 def test_imports_are_absolute() -> None:
