@@ -8,7 +8,6 @@ from wherry.cli.container.body import container_body
 from wherry.cli.failures import CommandFailed
 from wherry.client.failures import NotFoundResponse
 from wherry.errors import InvalidArgument
-from wherry.oci.reference import Reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from wherry.cli.flags import Options
     from wherry.cli.session import Session
+    from wherry.oci.reference import Reference
 
 PROXY_KEYS = {
     "httpProxy": "HTTP_PROXY",
@@ -24,6 +24,8 @@ PROXY_KEYS = {
     "ftpProxy": "FTP_PROXY",
     "allProxy": "ALL_PROXY",
 }
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_ID_LENGTH = 64
 PULL_POLICIES = ("always", "missing", "never")
 
 
@@ -101,15 +103,18 @@ def create_container(session: Session, options: Options, body: dict[str, Any]) -
         ErrorResponse: the daemon refuses.
         CommandFailed: the pull fails, or a bad reference.
     """
-    reference = _reference(body["Image"])
+    image = body["Image"]
+    if not _is_plain(image):
+        _reference(image)  # refused here, in its own words
     cid_file = CidFile(options["cidfile"])
     try:
-        if options["pull"] == "always" and reference is not None:
-            _pull(session, reference, options)
+        if options["pull"] == "always":
+            _pull(session, _reference(image), options)
         try:
             answer = _create(session, options, body)
         except NotFoundResponse as error:
             missing = error.text.lower().startswith("no such image")
+            reference = _reference(image)
             if not missing or options["pull"] != "missing" or reference is None:
                 raise
             if not options["quiet"]:
@@ -127,6 +132,8 @@ def create_container(session: Session, options: Options, body: dict[str, Any]) -
 
 def _reference(image: str) -> Reference | None:
     """The image as a name; None where it is an id."""
+    from wherry.oci.reference import Reference
+
     if image.startswith("sha256:") or _is_id(image):
         return None
     try:
@@ -135,8 +142,18 @@ def _reference(image: str) -> Reference | None:
         raise CommandFailed(str(error)) from None
 
 
+def _is_plain(image: str) -> bool:
+    """Whether the name is one word with at most a tag: right without the grammar being loaded."""
+    name, colon, tag = image.partition(":")
+    return (
+        _PLAIN.issuperset(name)
+        and 0 < len(name) < _ID_LENGTH
+        and (not colon or (bool(tag) and _PLAIN.issuperset(tag)))
+    )
+
+
 def _is_id(text: str) -> bool:
-    return len(text) == 64 and set(text) <= set("0123456789abcdef")
+    return len(text) == _ID_LENGTH and set(text) <= set("0123456789abcdef")
 
 
 def platform_of(options: Options) -> str:
@@ -155,7 +172,9 @@ def _create(session: Session, options: Options, body: dict[str, Any]) -> dict[st
     return answer
 
 
-def _pull(session: Session, reference: Reference, options: Options) -> None:
+def _pull(session: Session, reference: Reference | None, options: Options) -> None:
+    if reference is None:
+        return  # an id names no place to pull from
     from wherry.cli.image.transfer import pull_image
 
     pull_image(session, reference, platform=platform_of(options), quiet=options["quiet"], to_stderr=True)
