@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,17 +91,25 @@ def _write(path: Path, data: bytes) -> None:
         os.close(fd)
 
 
-def remove_bundle(path: Path) -> None:
-    """Remove a bundle, at once as far as its name goes; one that is gone is no error."""
-    doomed = path.with_name(_REMOVED + path.name)
-    if doomed.exists():
-        shutil.rmtree(doomed)
+def retire_bundle(path: Path) -> Path:
+    """Take a bundle's name away; returns what is to be emptied.  One that is gone is no error."""
+    doomed = path.with_name(f"{_REMOVED}{path.name}-{time.monotonic_ns()}")
     try:
         path.rename(doomed)
     except FileNotFoundError:
-        return
+        pass
     fault_point("tasks.bundle-renamed")
-    shutil.rmtree(doomed)
+    return doomed
+
+
+def remove_bundle(path: Path) -> None:
+    """Remove a bundle, at once as far as its name goes; one that is gone is no error."""
+    empty_retired(retire_bundle(path))
+
+
+def empty_retired(doomed: Path) -> None:
+    """Remove what `retire_bundle` returned."""
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def find_bundles(root: Path) -> Iterator[Path]:

@@ -6,9 +6,9 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from wherry.core.tasks import bundle
 from wherry.core.tasks.connection import Connection, failure
@@ -20,6 +20,8 @@ from wherry.diagnostics.faults import fault_point
 from wherry.diagnostics.logs import log
 from wherry.errors import Unavailable, WherryError
 from wherry.shim import protocol
+
+T = TypeVar("T")
 
 HELLO_TIMEOUT_S = 60.0
 RECOVER_TIMEOUT_S = 30.0
@@ -43,7 +45,8 @@ class TaskService:
         self._threads = threads
         self._spawner = Spawner(spawner_command)
         self._tasks: dict[tuple[str, str], Task] = {}
-        self._burials: set[asyncio.Task[None]] = set()
+        self._works: set[asyncio.Task[Any]] = set()
+        self._conversations: set[_Conversation] = set()
         self._closed = False
 
     async def start_spawner(self) -> None:
@@ -63,11 +66,12 @@ class TaskService:
     async def close(self) -> None:
         """Let go of spawner and shims: the spawner ends, the tasks go on."""
         self._closed = True
-        for burial in self._burials:
-            burial.cancel()
-        await asyncio.gather(*self._burials, return_exceptions=True)
-        for task in self._tasks.values():
-            task.disconnect()
+        for work in self._works:
+            work.cancel()
+        await asyncio.gather(*self._works, return_exceptions=True)
+        for conversation in self._conversations:
+            conversation.close()
+        self._conversations.clear()
         self._tasks.clear()
         await self._spawner.close()
 
@@ -102,18 +106,29 @@ class TaskService:
     async def create(self, request: CreateTask) -> Task:
         """Create a task up to the point where `start` lets its program run.
 
+        When the caller is cancelled, the task is made all the same, and deleted at once.
+
         Raises:
             BundleExists: a task of this id is there.
             StartFailed: the container cannot be made; nothing of it is left.
         """
+        making = self._work(self._create(request))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            if not making.cancelled():
+                self._work(self._discard(making))
+            raise
+
+    async def _create(self, request: CreateTask) -> Task:
         path = bundle.bundle_path(self._root, request.tenant, request.id)
         await self._threads.disk(bundle.write_bundle, path, request, str(self._seccomp_cache))
         fault_point("tasks.bundle-written")
         task = Task(request.tenant, request.id, on_event=self._tell)
         try:
             await self._create_shim(task, path)
-        except BaseException:
-            await asyncio.shield(self._undo_create(path))
+        except Exception:
+            await self._undo_create(path)
             raise
         self._tasks[task.tenant, task.id] = task
         return task
@@ -155,9 +170,22 @@ class TaskService:
             )
         except Unavailable:
             pass  # what became of the request is told by the shim's own connection
+        except BaseException:
+            conversation.close()
+            raise
         finally:
             conversation.theirs.close()
         return await conversation.wait_hello()
+
+    async def _discard(self, making: asyncio.Task[Task]) -> None:
+        """Delete the task that is being made: nobody waits for it any more."""
+        try:
+            task = await making
+            await task.kill(9)
+            await task.exited
+            await task.delete()
+        except WherryError as error:
+            log("debug", "unwanted task not made", error=error)
 
     async def _undo_create(self, path: Path) -> None:
         try:
@@ -196,9 +224,14 @@ class TaskService:
         """The connection of `task` ended: its shim is dead, or this process let go of it."""
         if self._closed or task.deleting:
             return
-        burial = asyncio.get_running_loop().create_task(self._bury_lost(task))
-        self._burials.add(burial)
-        burial.add_done_callback(self._burials.discard)
+        self._work(self._bury_lost(task))
+
+    def _work(self, steps: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Carry out `steps` on the side; `close` cancels and awaits them."""
+        work = asyncio.get_running_loop().create_task(steps)
+        self._works.add(work)
+        work.add_done_callback(self._works.discard)
+        return work
 
     async def _bury_lost(self, task: Task) -> None:
         log("warning", SHIM_LOST, tenant=task.tenant, task=task.id, pid=task.pid)
@@ -214,11 +247,16 @@ class TaskService:
     async def _remove(self, task: Task) -> None:
         path = bundle.bundle_path(self._root, task.tenant, task.id)
         fault_point("tasks.shim-ended")
-        await self._threads.disk(bundle.remove_bundle, path)
+        doomed = await self._threads.disk(bundle.retire_bundle, path)
         self._tasks.pop((task.tenant, task.id), None)
+        # Nobody has to wait for the rest; what a crash leaves of it, the next start removes.
+        self._work(self._threads.disk(bundle.empty_retired, doomed))
 
     def _converse(self, task: Task, sock: socket.socket | None) -> _Conversation:
-        return _Conversation(task, sock, remove=self._remove, on_end=self._shim_ended)
+        self._conversations = {each for each in self._conversations if not each.ended}
+        conversation = _Conversation(task, sock, remove=self._remove, on_end=self._shim_ended)
+        self._conversations.add(conversation)
+        return conversation
 
     def _tell(self, event: TaskEvent) -> None:
         if self.on_event is not None:
@@ -262,6 +300,15 @@ class _Conversation:
         if hello is not None and "failed" in hello:
             raise failure(hello["failed"])
         return hello is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to close."""
+        return self._connection.ended
+
+    def close(self) -> None:
+        """Break off; the shim goes on."""
+        self._connection.close()
 
     def _message(self, message: dict[str, Any], fds: list[int]) -> None:
         if self._hello.done():

@@ -311,11 +311,6 @@ class Task:
             self._shim_released = True
             self._settle_released()
 
-    def disconnect(self) -> None:
-        """Let go of the shim, which goes on."""
-        if self._connection is not None:
-            self._connection.close()
-
     def bury(self, exit: Exit, execs: dict[str, Exit], remove: Callable[[Task], Awaitable[None]]) -> None:
         """Take the end of a task that has no shim any more, and nothing else either."""
         self._connection = None
