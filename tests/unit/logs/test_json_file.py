@@ -53,13 +53,22 @@ class TestFormat:
             b'"time":"1970-01-01T00:00:00Z"}\n'
         )
 
-    def test_escapes_are_those_of_go(self, path: str, log: JsonFileWriter) -> None:
-        log.write("stdout", b'\0\x1b\t\r"\\<>&\x7f\xc3\xbc\xe2\x80\xa8\xe2\x80\xa9/\n', NOON)
+    @pytest.mark.parametrize(
+        ("raw", "written"),
+        [
+            (b"\0\x1b\t\r", b"\\u0000\\u001b\\u0009\\r"),
+            (b'"\\?', b'\\"\\\\?'),
+            (b"<>&\x7f/", b"\\u003c\\u003e\\u0026\x7f/"),
+            (b"\xc3\xbc\xe2\x80\xa8\xe2\x80\xa9", b"\xc3\xbc\\u2028\\u2029"),
+            (b'\0\x1b\r"\\<>&?\xff?', b'\\u0000\\u001b\\r\\"\\\\\\u003c\\u003e\\u0026?\\ufffd?'),
+        ],
+    )
+    def test_escapes_are_those_of_go(
+        self, path: str, log: JsonFileWriter, raw: bytes, written: bytes
+    ) -> None:
+        log.write("stdout", raw + b"\n", NOON)
 
-        line = Path(path).read_bytes()
-        assert line.startswith(
-            b'{"log":"\\u0000\\u001b\\u0009\\r\\"\\\\\\u003c\\u003e\\u0026\x7f\xc3\xbc\\u2028\\u2029/\\n",'
-        )
+        assert Path(path).read_bytes().startswith(b'{"log":"' + written + b'\\n",')
 
     @pytest.mark.parametrize(
         ("raw", "written"),
