@@ -23,6 +23,10 @@ TIME_FACTOR = float(os.environ.get("TEST_TIME_FACTOR", "1"))
 SEARCH_PATH = f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+class DaemonFailed(Exception):
+    """The daemon ended, or does not answer."""
+
+
 class Daemon:
     """An engine on roots and a socket of its own; `stop` ends it and removes all it made."""
 
@@ -30,6 +34,7 @@ class Daemon:
         self.root = Path(tempfile.mkdtemp(prefix="wherry-test-", dir="/tmp"))
         self.socket = self.root / "d.sock"
         self.host = f"unix://{self.socket}"
+        self.cgroup_parent = f"/{self.root.name}"
         self.arguments = arguments
         self.environment = environment or {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -43,6 +48,7 @@ class Daemon:
         roots = [
             "--host", self.host, "--data-root", f"{self.root}/data",
             "--exec-root", f"{self.root}/exec", "--pidfile", f"{self.root}/pid",
+            "--cgroup-parent", self.cgroup_parent,
         ]  # fmt: skip
         return [*program, *roots, *self.arguments]
 
@@ -61,8 +67,10 @@ class Daemon:
         deadline = time.monotonic() + 60 * TIME_FACTOR
         ping = ["curl", "-sf", "--max-time", "5", "--unix-socket", str(self.socket), "http://d/_ping"]
         while subprocess.run(ping, capture_output=True).returncode:
-            assert self.process.poll() is None, f"the daemon ended: {self.log()[-3000:]}"
-            assert time.monotonic() < deadline, f"the daemon does not answer: {self.log()[-3000:]}"
+            if self.process.poll() is not None:
+                raise DaemonFailed(f"the daemon ended: {self.log()[-3000:]}")
+            if time.monotonic() > deadline:
+                raise DaemonFailed(f"the daemon does not answer: {self.log()[-3000:]}")
             time.sleep(0.02)
 
     def log(self) -> str:
@@ -122,14 +130,33 @@ class Daemon:
                 self.kill()
             left = self.leftovers()
             shutil.rmtree(self.root, ignore_errors=True)
+            if not left:
+                self._remove_cgroup_parent()
             assert not left, f"left behind: {left}"
 
     def leftovers(self) -> list[str]:
         """Mounts, processes and cgroups that still belong to this daemon's roots, after a grace time."""
         deadline = time.monotonic() + 5 * TIME_FACTOR
-        while (left := [*self._mounts(), *self._processes()]) and time.monotonic() < deadline:
+        while (
+            left := [*self._mounts(), *self._processes(), *self.cgroups()]
+        ) and time.monotonic() < deadline:
             time.sleep(0.05)
         return left
+
+    def cgroups(self) -> list[str]:
+        """The control groups below this daemon's parent, in every hierarchy; the empty parent goes with it."""
+        found = []
+        for hierarchy in ("", *os.listdir("/sys/fs/cgroup")):
+            parent = Path("/sys/fs/cgroup", hierarchy, self.root.name)
+            if parent.is_dir():
+                found += [str(path) for path in parent.iterdir() if path.is_dir()]
+        return found
+
+    def _remove_cgroup_parent(self) -> None:
+        for hierarchy in ("", *os.listdir("/sys/fs/cgroup")):
+            parent = Path("/sys/fs/cgroup", hierarchy, self.root.name)
+            if parent.is_dir():
+                parent.rmdir()
 
     def _mounts(self) -> list[str]:
         with open("/proc/self/mountinfo") as file:

@@ -9,7 +9,7 @@ test can list them from the code and try each.  `WHERRY_FAULT` arms points:
     WHERRY_FAULT=start.bundle-written@/run/once   only while that file exists; it is removed first,
                                                   so that the point fires once among all processes
 
-Without the variable a point costs one comparison.
+Several, parted by commas, are armed together.  Without the variable a point costs one comparison.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _armed = os.environ.get("WHERRY_FAULT", "")
 
 
 def arm(point: str) -> None:
-    """Arm `point` in this process, as the variable would; the empty string disarms."""
+    """Arm `point` in this process, in the variable's words; the empty string disarms."""
     global _armed
     _armed = point
 
@@ -33,15 +33,15 @@ def fault_point(name: str) -> None:
     Raises:
         OSError: with the errno that the variable names.
     """
-    if _armed and _armed.startswith(name):
-        _fire(name)
+    if _armed and name in _armed:
+        for armed in _armed.split(","):
+            wanted, _, once = armed.partition("@")
+            point, _, code = wanted.partition("=")
+            if point == name:
+                _fire(name, code, once)
 
 
-def _fire(name: str) -> None:
-    wanted, _, once = _armed.partition("@")
-    point, _, code = wanted.partition("=")
-    if point != name:
-        return
+def _fire(name: str, code: str, once: str) -> None:
     if once:
         try:
             os.unlink(once)

@@ -39,7 +39,8 @@ def test_a_kill_at_this_step_leaves_nothing_behind(world: scenarios.World, point
     run = scenario_of(point)
     trigger = daemon.root / "trigger"
     daemon.terminate()
-    daemon.start(WHERRY_FAULT=f"{point}@{trigger}")
+    daemon.environment["WHERRY_FAULT"] = f"{point}@{trigger}"
+    daemon.start()
     before = bystander_lines(daemon)
 
     trigger.touch()
@@ -59,6 +60,7 @@ def test_a_kill_at_this_step_leaves_nothing_behind(world: scenarios.World, point
 def revive(daemon: Daemon) -> None:
     """Bring up a daemon without a fault, whether or not the last one still lives."""
     assert daemon.process
+    del daemon.environment["WHERRY_FAULT"]
     if daemon.process.poll() is None:
         daemon.terminate()
     daemon.start()
