@@ -80,10 +80,9 @@ class Session:
             from wherry import __version__
             from wherry.client.api import Client
 
-            headers = [(name, str(value)) for name, value in self.config.table("HttpHeaders").items()]
             self._client = Client(
                 self.endpoint,
-                headers=[h for h in headers if h[0].lower() != "user-agent"],
+                headers=custom_headers(self.config),
                 user_agent=f"wherry-client/{__version__} (linux)",
                 start_daemon=_start_daemon if self.endpoint.implied else None,
             )
@@ -105,6 +104,30 @@ class Session:
     def line(self, text: str) -> None:
         """Write a line to standard output."""
         self.out(text + "\n")
+
+
+def custom_headers(config: Config) -> list[tuple[str, str]]:
+    """Headers of the user's own: DOCKER_CUSTOM_HEADERS as CSV of name=value, else the configuration's.
+
+    Raises:
+        InvalidEndpoint: an entry without a name.
+    """
+    given = os.environ.get("DOCKER_CUSTOM_HEADERS")
+    if not given:
+        headers = [(name, str(value)) for name, value in config.table("HttpHeaders").items()]
+        return [header for header in headers if header[0].lower() != "user-agent"]
+    from wherry.cli.csv import read_record
+
+    headers = []
+    try:
+        for field in read_record(given):
+            name, _, value = field.partition("=")
+            if not name.strip():
+                raise ValueError(f"empty key in {field!r}")
+            headers.append((name.strip(), value))
+    except ValueError as error:
+        raise InvalidEndpoint(f"invalid DOCKER_CUSTOM_HEADERS: {error}") from None
+    return headers
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:

@@ -230,3 +230,21 @@ def test_a_pull_that_fails_in_the_middle_fails(run: Run, daemon: FakeDaemon) -> 
 )
 def test_structs_and_maps_of_an_inspected_object_print_as_gos(run: Run, form: str, text: str) -> None:
     assert run("inspect", "-f", form, "web")[1] == text + "\n"
+
+
+def test_headers_of_the_users_own_go_with_every_call(
+    run: Run, daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({"HttpHeaders": {"X-Meta": "configured", "User-Agent": "no"}})
+    )
+
+    run("ps")
+    monkeypatch.setenv("DOCKER_CUSTOM_HEADERS", 'X-One=1,"X-Two=a,b"')
+    run("ps")
+
+    first, second = (request.headers for request in daemon.requests)
+    assert (first["x-meta"], first["user-agent"].partition("/")[0]) == ("configured", "wherry-client")
+    assert (second["x-one"], second["x-two"], "x-meta" in second) == ("1", "a,b", False)
+    monkeypatch.setenv("DOCKER_CUSTOM_HEADERS", "=x")
+    assert run("ps")[2].startswith("invalid DOCKER_CUSTOM_HEADERS")
