@@ -5,6 +5,7 @@ A new route, command, flag, field, failure, option or fault point that no docume
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from wherry.api.errors import STATUS
 from wherry.api.types import ContainerConfig, ContainerCreateRequest, HostConfig
 from wherry.cli import commands
 from wherry.cli.commands import Entry
+from wherry.cli.flags import parse
 from wherry.cli.main import global_flags, load
-from wherry.daemon.options import OPTIONS
+from wherry.daemon.options import OPTIONS, parse_flags
 from wherry.daemon.routes import all_routes, swarm
 from wherry.engine.containers import checks
 from wherry.runtime import main as runtime
@@ -231,3 +233,59 @@ def test_the_index_names_every_document(folder: str) -> None:
     for document in (ROOT / folder).glob("*.md"):
         if document.name != "README.md":
             assert f"]({document.relative_to(ROOT / 'docs')})" in index, document.name
+
+
+# Commands in documents.
+
+
+def shell_lines(document: Path) -> Iterator[str]:
+    """The commands in the shell blocks of a document."""
+    for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL):
+        prompts = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+        yield from prompts or block.splitlines()
+
+
+def program_calls(line: str) -> Iterator[list[str]]:
+    """The words of each call of `wherry` or `wherryd` in a line of shell."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&<>()")
+    lexer.whitespace_split = True
+    call: list[str] = []
+    for word in [*lexer, ";"]:
+        if set(word) <= set("|;&<>()"):
+            if call and call[0] in {"wherry", "wherryd"}:
+                yield call
+            call = []
+        elif call or "=" not in word:  # a variable for the call stands before it
+            call.append(word)
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_in_a_document_are_ones_that_parse(document: Path) -> None:
+    for line in shell_lines(document):
+        for program, *words in program_calls(line):
+            if program == "wherryd":
+                parse_flags(words)
+            else:
+                parse_command(words)
+
+
+def parse_command(words: list[str]) -> None:
+    """Read `words` as the command line does; a wrong flag, command or count of arguments raises."""
+    _, rest = parse(global_flags(), words, interspersed=False)
+    entry = commands.TOP.get(rest[0])
+    if entry is None:
+        found = commands.find(rest[0], rest[1])
+        assert found, rest
+        entry, rest = found[1], rest[1:]
+    command, _ = load(entry)
+    _, arguments = parse(command.flags, rest[1:], interspersed=command.interspersed)
+    assert command.minimum <= len(arguments), rest
+    assert command.maximum is None or len(arguments) <= command.maximum, rest
+
+
+def test_there_are_commands_in_the_documents() -> None:
+    calls = [
+        call for document in documents() for line in shell_lines(document) for call in program_calls(line)
+    ]
+
+    assert len(calls) > 50
