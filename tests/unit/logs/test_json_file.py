@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wherry.logs.json_file import LINE_LIMIT, JsonFileReader, JsonFileWriter
-from wherry.logs.json_file.encoding import format_time
+from wherry.logs.json_file.encoding import escape_lines, format_time
 from wherry.logs.json_file.reader import parse_time
 
 NOON = 1_767_355_445_678_901_234  # 2026-01-02T12:04:05.678901234Z
@@ -53,6 +53,12 @@ class TestFormat:
             b'"time":"1970-01-01T00:00:00Z"}\n'
         )
 
+    @given(st.text(alphabet='"\\\n\r\t\b\f\x00\x7f<>&a?\u2028\uffff\x80ü€', max_size=200))
+    def test_dense_and_sparse_text_is_escaped_alike(self, text: str) -> None:
+        padding = b"." * 100_000
+
+        assert escape_lines(text.encode() + padding) == escape_lines(text.encode()) + padding
+
     @pytest.mark.parametrize(
         ("raw", "written"),
         [
@@ -74,6 +80,7 @@ class TestFormat:
         ("raw", "written"),
         [
             (b"\xff", b"\\ufffd"),
+            (b"\xff?\xef\xbf\xbf", b"\\ufffd?\xef\xbf\xbf"),
             (b"a\xc3", b"a\\ufffd"),
             (b"\xe2\x82x", b"\\ufffd\\ufffdx"),
             (b"\xed\xa0\x80", b"\\ufffd\\ufffd\\ufffd"),

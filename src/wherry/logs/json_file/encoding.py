@@ -1,8 +1,8 @@
-r"""From bytes to the inside of a JSON string, whole chunks at a time.
+r"""From bytes to the inside of a JSON string, whole chunks at a time and never a step for each byte.
 
 Escapes are Go's: `\"`, `\\`, `\n`, `\r`, and `\u00xx` for the other control characters and for
-the three that HTML reads; U+2028 and U+2029 as `\u2028` and `\u2029`.  Binary output takes JSON's own
-short forms for tab, backspace and form feed.
+the three that HTML reads; U+2028 and U+2029 as `\u2028` and `\u2029`; `\ufffd` for each byte
+that is not UTF-8.
 """
 
 from __future__ import annotations
@@ -17,50 +17,69 @@ _ESCAPES = {
     for code in (0x5C, *(c for c in _SPECIAL if c != 0x5C))  # the backslash first: the others add some
 }
 _PLAIN = bytes(code for code in range(256) if code not in _SPECIAL or code == 0x0A)
-_HTML = b"<>&"
+_HTML = tuple(_ESCAPES[code] for code in b"<>&")
 _SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
 
-
-_FEW = 4  # kinds of special bytes; beyond it one pass over the text is cheaper than a replacement for each
-_NEWLINE = "\ud800"  # stands for a newline: no text decoded from UTF-8 holds it
+_SPARSE = 64
+"""Bytes to a special one; below it one pass over the text is cheaper than a replacement for each kind."""
+# What the C encoder of JSON would write otherwise than Go: put out of its sight, and back afterwards.
+_APART = (("\n", "\n"), ("\t", "\\u0009"), ("\b", "\\u0008"), ("\f", "\\u000c"))
+_BEYOND_ASCII = "\x80\x81\x82\x83"  # keeps ASCII text at one byte a character
+_BEYOND_UTF_8 = "\ud800\ud801\ud802\ud803"  # no text decoded from UTF-8 holds a lone surrogate of these
+_NONCHARACTERS = "\uffff\ufffe" + "".join(map(chr, range(0xFDD0, 0xFDF0)))
 
 
 def escape_lines(text: bytes) -> bytes:
-    """`text` with everything escaped but its newlines; what is no UTF-8 becomes U+FFFD, as in Go."""
-    special = set(text.translate(None, _PLAIN))  # in C: tells at once whether there is anything to do
-    if len(special) > _FEW or not (text.isascii() or _is_utf8(text)):
+    """`text` with everything escaped but its newlines."""
+    special = text.translate(None, _PLAIN)  # in C: tells at once whether there is anything to do
+    if len(special) * _SPARSE > len(text) or not _is_utf_8(text):
         return _escape_mixed(text)
+    kinds = set(special)
     for code, (plain, escaped) in _ESCAPES.items():
-        if code in special:
+        if code in kinds:
             text = text.replace(plain, escaped)
-    return text if text.isascii() else _escape_separators(text)
+    return text if text.isascii() else _replace_all(text, _SEPARATORS)
 
 
-def _is_utf8(text: bytes) -> bool:
+def _is_utf_8(text: bytes) -> bool:
+    if text.isascii():
+        return True
     try:
-        text.decode()
+        text.decode("utf-8")
     except UnicodeDecodeError:
         return False
     return True
 
 
 def _escape_mixed(text: bytes) -> bytes:
-    """The same for binary output: C over the whole text, never a step of ours for each byte.
+    """The same by the C encoder of JSON over the whole text."""
+    ascii_only = text.isascii()
+    stand_ins = _BEYOND_ASCII if ascii_only else _BEYOND_UTF_8
+    string = text.decode("utf-8", "surrogateescape")
+    for (plain, _), stand_in in zip(_APART, stand_ins, strict=True):
+        string = string.replace(plain, stand_in)
+    string = encode_basestring(string)[1:-1]
+    for (_, written), stand_in in zip(_APART, stand_ins, strict=True):
+        string = string.replace(stand_in, written)
+    return _replace_all(_encode(string), _HTML if ascii_only else _HTML + _SEPARATORS)
 
-    A byte that is no UTF-8 comes out of the decoder as a surrogate and of the encoder as a question mark, so
-    the text's own question marks step aside as NUL, of which JSON's encoder leaves none.
-    """
-    lines = text.decode("utf-8", "surrogateescape").replace("\n", _NEWLINE)
-    escaped = encode_basestring(lines)[1:-1].replace(_NEWLINE, "\n").replace("?", "\0")
-    whole = escaped.encode("utf-8", "replace").replace(b"?", b"\\ufffd").replace(b"\0", b"?")
-    for code in _HTML:
-        whole = whole.replace(*_ESCAPES[code])
-    return _escape_separators(whole)
+
+def _encode(string: str) -> bytes:
+    """`string` as UTF-8; a surrogate, which stands for a byte that was none, as an escaped U+FFFD."""
+    try:
+        return string.encode("utf-8")
+    except UnicodeEncodeError:
+        pass
+    # The encoder can only put a question mark in their place, so the real ones step aside meanwhile.
+    aside = next((character for character in _NONCHARACTERS if character not in string), "?")
+    encoded = string.replace("?", aside).encode("utf-8", "replace")
+    return encoded.replace(b"?", b"\\ufffd").replace(aside.encode("utf-8"), b"?")
 
 
-def _escape_separators(text: bytes) -> bytes:
-    for plain, escaped in _SEPARATORS:
-        text = text.replace(plain, escaped)
+def _replace_all(text: bytes, pairs: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    for plain, escaped in pairs:
+        if plain in text:
+            text = text.replace(plain, escaped)
     return text
 
 
