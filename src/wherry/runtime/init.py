@@ -6,7 +6,6 @@ parent (`sync`).  The order is the security of the whole: each step says why it 
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # without the enums of `signal`
 import _socket
 import fcntl
 import os
@@ -14,15 +13,27 @@ import os
 from wherry.diagnostics.faults import fault_point
 from wherry.linux import keyring, namespaces, process, seccomp
 from wherry.linux.libc import syscall
-from wherry.runtime import confinement, console, devices, hooks, identity, mounts, rootfs, sync, sysctl
+from wherry.runtime import (
+    confinement,
+    console,
+    devices,
+    hooks,
+    identity,
+    mounts,
+    procfs,
+    rootfs,
+    signals,
+    sync,
+    sysctl,
+)
 from wherry.runtime.command import execute, find_command
 from wherry.runtime.failures import StartFailed, reason
-from wherry.runtime.filesystem import make_filesystem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from wherry.runtime import rlimits
     from wherry.runtime.cgroups import Cgroup
     from wherry.runtime.plan import Plan, Process
 
@@ -36,9 +47,9 @@ class Setup:
 
     __slots__ = (
         "bundle", "cgroup", "channel", "container_id", "devices", "gate_fd", "host_devices", "join_fds",
-        "join_flags", "join_pidfd", "keyring", "listener_metadata", "listener_path", "may_set_groups",
-        "plan", "preserve_fds", "process", "root_at", "seccomp_flags", "seccomp_notify", "seccomp_program",
-        "skeleton_fd", "sources", "stdio", "sysctls",
+        "join_flags", "join_pidfd", "keyring", "limits", "listener_metadata", "listener_path",
+        "may_set_groups", "plan", "preserve_fds", "process", "root_at", "seccomp_flags", "seccomp_notify",
+        "seccomp_program", "skeleton_fd", "sources", "stdio", "sysctls",
     )  # fmt: skip
 
     channel: sync.Channel
@@ -55,6 +66,7 @@ class Setup:
         self.listener_path = ""
         self.listener_metadata = ""
         self.keyring = True
+        self.limits: list[rlimits.Limit] = []  # set by the parent
         self.may_set_groups = True
         self.gate_fd = -1
         # Of an init process:
@@ -106,7 +118,7 @@ def _set_up_container(setup: Setup, plan: Plan) -> None:
     _join_cgroup(setup)
     # Then every descriptor but the ones we use: nothing of the parent's stays in reach of anything.
     _take_descriptors(setup)
-    _reset_signals()
+    signals.reset_signals()
     # Mappings before all else that asks who we are; root of the namespace owns what is made below.
     if plan.in_user_namespace:
         _become_root(setup, mapped_by_parent=plan.new_user_namespace)
@@ -128,7 +140,8 @@ def _set_up_container(setup: Setup, plan: Plan) -> None:
     # Names and parameters by way of the procfs we hold, before /proc/sys becomes read-only.
     _set_names(plan)
     _write_sysctls(setup, tree)
-    confinement.label_next_program(setup.process, _procfs(setup.process, tree))
+    if _wants_label(setup.process):
+        confinement.label_next_program(setup.process, procfs.of_container(tree))
     rootfs.finish(plan, tree)
     os.setsid()
     if slave >= 0:
@@ -142,7 +155,7 @@ def _join_container(setup: Setup) -> None:
     # The cgroup first, by descriptors that are closed next: no moment outside of the limits.
     _join_cgroup(setup)
     _take_descriptors(setup)
-    _reset_signals()
+    signals.reset_signals()
     # A process of the container could otherwise trace us, or read our memory, from the moment we join.
     process.set_dumpable(False)
     fault_point("exec.joining")
@@ -161,8 +174,8 @@ def _join_container(setup: Setup) -> None:
         os.close(devpts)
         console.take_terminal(slave)
     _join_keyring(setup)
-    if setup.process.apparmor_profile or setup.process.selinux_label:
-        confinement.label_next_program(setup.process, _joined_procfs())
+    if _wants_label(setup.process):
+        confinement.label_next_program(setup.process, procfs.of_joined_container())
     _confine_and_execute(setup, start_hooks=[])
 
 
@@ -258,14 +271,6 @@ def _close_the_rest(setup: Setup) -> None:
         os.set_inheritable(fd, True)
 
 
-def _reset_signals() -> None:
-    """Give back to every signal its default: Python ignores some, and the caller may have, too."""
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    for number in _signal.valid_signals():
-        if number not in (_signal.SIGKILL, _signal.SIGSTOP) and _signal.getsignal(number) != _signal.SIG_DFL:
-            _signal.signal(number, _signal.SIG_DFL)
-
-
 def _become_root(setup: Setup, *, mapped_by_parent: bool) -> None:
     if mapped_by_parent:
         setup.channel.expect(sync.MAPPED)
@@ -348,30 +353,11 @@ def _set_names(plan: Plan) -> None:
 
 def _write_sysctls(setup: Setup, tree: mounts.Tree) -> None:
     if setup.sysctls:
-        sysctl.write_sysctls(_procfs_or_new(tree), setup.sysctls)
+        sysctl.write_sysctls(procfs.of_container(tree), setup.sysctls)
 
 
-def _procfs(who: Process, tree: mounts.Tree) -> int:
-    return _procfs_or_new(tree) if who.apparmor_profile or who.selinux_label else -1
-
-
-def _procfs_or_new(tree: mounts.Tree) -> int:
-    """The procfs made for the container, or one nobody else has ever seen."""
-    if tree.proc < 0:
-        tree.proc = make_filesystem("proc", "proc")
-    return tree.proc
-
-
-def _joined_procfs() -> int:
-    """A procfs for a process that has joined a container: a new one, else /proc, proved to be one."""
-    try:
-        return make_filesystem("proc", "proc")
-    except OSError:  # not in a user namespace where /proc is partly covered
-        pass
-    fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    if os.fstat(fd).st_ino != 1:
-        raise StartFailed("/proc of the container is not the root of a procfs")
-    return fd
+def _wants_label(who: Process) -> bool:
+    return bool(who.apparmor_profile or who.selinux_label)
 
 
 def _join_keyring(setup: Setup) -> None:

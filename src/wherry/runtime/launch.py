@@ -14,8 +14,9 @@ import gc
 import os
 
 from wherry.diagnostics.faults import fault_point
+from wherry.errors import WherryError
 from wherry.linux import namespaces
-from wherry.linux.process import SIGCHLD, clone3, pidfd_send_signal, process_start_time, wait_pidfd
+from wherry.linux.process import SIGCHLD, clone3
 from wherry.runtime import (
     confinement,
     devices,
@@ -33,6 +34,7 @@ from wherry.runtime import (
 from wherry.runtime.cgroups import Cgroup
 from wherry.runtime.failures import StartFailed, reason
 from wherry.runtime.plan import Plan, Process
+from wherry.runtime.started import Exec, Init, Started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Exec", "Init", "StartFailed", "create_init", "exec_process", "run_poststop", "warm_up"]
 
-_SIGKILL = 9
 # A hook of these kinds may look for the rootfs at its path on the host, in the container's namespace.
 _SEEING_HOST_PATHS = ("prestart", "createRuntime", "createContainer")
 _skeleton_fd = -1
@@ -59,95 +60,6 @@ def warm_up() -> list[int]:
         _skeleton_fd = skeleton.make_skeleton()
     gc.freeze()
     return [_skeleton_fd]
-
-
-class Started:
-    """A process that has been made and waits at its gate, or runs."""
-
-    __slots__ = ("_channel", "console_fd", "pid", "pidfd")
-
-    def __init__(self, pid: int, pidfd: int, channel: sync.Channel) -> None:
-        self.pid = pid
-        self.pidfd = pidfd  # the caller's, as is console_fd
-        self.console_fd = -1  # the terminal's master side
-        self._channel = channel
-
-    def abort(self) -> int:
-        """Kill and reap the process, close all descriptors; returns its status word."""
-        self._channel.close()
-        status = 0
-        try:
-            pidfd_send_signal(self.pidfd, _SIGKILL)
-            result = wait_pidfd(self.pidfd)
-            status = result[1] if result else 0
-        except (ProcessLookupError, ChildProcessError):
-            pass  # reaped already
-        sync.close_quietly(self.pidfd, self.console_fd)
-        self.pidfd = self.console_fd = -1
-        return status
-
-
-class Init(Started):
-    """The first process of a container."""
-
-    __slots__ = ("_bundle", "_container_id", "_plan", "cgroup", "mount_ns_fd", "network_fd", "start_time")
-
-    def __init__(
-        self, started: Started, plan: Plan, cgroup: Cgroup, *, container_id: str, bundle: str
-    ) -> None:
-        super().__init__(started.pid, started.pidfd, started._channel)
-        self.console_fd = started.console_fd
-        self.cgroup = cgroup
-        self.network_fd = _open_namespace(self.pid, "net")
-        self.mount_ns_fd = _open_namespace(self.pid, "mnt")
-        self.start_time = process_start_time(self.pid)
-        self._plan = plan
-        self._container_id = container_id
-        self._bundle = bundle
-
-    def start(self) -> None:
-        """Let the process go; returns when its program runs.
-
-        Raises:
-            StartFailed: execve failed; the process is ending, its status is for the caller to reap.
-        """
-        fault_point("start.gate")
-        sync.await_execve(self._channel)
-        self._channel.close()
-        poststart = self._plan.hooks.get("poststart") or []
-        hooks.run_hooks_leniently("poststart", poststart, self.state("running"))
-
-    def abort(self) -> int:
-        """Kill and reap the process, close its descriptors and remove its cgroup."""
-        status = super().abort()
-        sync.close_quietly(self.network_fd, self.mount_ns_fd)
-        self.network_fd = self.mount_ns_fd = -1
-        self.cgroup.kill()
-        self.cgroup.delete()
-        self.cgroup.close()
-        return status
-
-    def detach(self) -> None:
-        """Leave the process waiting at the gate that `create_init` was given, for another to open."""
-        self._channel.close()
-        sync.close_quietly(self.pidfd, self.console_fd, self.network_fd, self.mount_ns_fd)
-        self.cgroup.close()
-
-    def state(self, status: str) -> dict[str, object]:
-        """The state document that hooks get."""
-        return hooks.state_document(
-            self._container_id,
-            status=status,
-            pid=self.pid,
-            bundle=self._bundle,
-            annotations=self._plan.annotations,
-        )
-
-
-class Exec(Started):
-    """A process that has joined a container and runs its program."""
-
-    __slots__ = ()
 
 
 def create_init(
@@ -176,37 +88,19 @@ def create_init(
     """
     plan = Plan(spec)
     hooks.check_hooks(plan.hooks)
-    limits = rlimits.parse_rlimits(plan.process.rlimits)
     confinement.check_modules(plan.process, plan.mount_label)
-    if console_size:
-        plan.process.console_size = console_size
     setup = init.Setup(plan.process, container_id)
     setup.plan, setup.bundle, setup.stdio = plan, bundle, stdio
     setup.preserve_fds, setup.gate_fd, setup.keyring = preserve_fds, gate_fd, new_keyring
     setup.sysctls = [(sysctl.path_of(key, plan.namespaces), str(value)) for key, value in plan.sysctl.items()]
-    filters.prepare(setup, plan.linux.get("seccomp"), seccomp_cache)
+    _prepare(setup, plan.linux, seccomp_cache, console_size)
     cgroup = Cgroup.create(plan.cgroups_path or container_id, plan.linux.get("resources"))
     fault_point("create.cgroup-made")
     try:
         setup.cgroup = cgroup
-        ours, setup.channel = sync.pair()
-        try:
-            _open_for_child(setup, plan, rootfs_fd)
-            pid, pidfd = _clone_init(setup, plan)
-        finally:
-            setup.close()
-        started = Started(pid, pidfd, ours)
-        try:
-            fault_point("create.cloned")
-            _attend(started, plan, setup, limits)
-            return Init(started, plan, cgroup, container_id=container_id, bundle=bundle)
-        except BaseException:
-            started.abort()
-            raise
-    except BaseException:
-        cgroup.kill()
-        cgroup.delete()
-        cgroup.close()
+        return _launch(setup, plan, cgroup, rootfs_fd)
+    except BaseException as error:
+        _remove_cgroup(cgroup, error)
         raise
 
 
@@ -231,36 +125,17 @@ def exec_process(
     """
     who = Process(process)
     linux = spec.get("linux") or {}
-    limits = rlimits.parse_rlimits(who.rlimits)
     confinement.check_modules(who, "")
-    if console_size:
-        who.console_size = console_size
     kinds = {str(entry.get("type")) for entry in linux.get("namespaces") or []}
     setup = init.Setup(who, container_id)
     setup.stdio, setup.preserve_fds = stdio, preserve_fds
     setup.join_pidfd = init_pidfd
     setup.join_flags = sum(namespaces.NAMESPACE_FLAGS[kind] for kind in kinds - {"pid"})
-    filters.prepare(setup, linux.get("seccomp"), seccomp_cache)
+    _prepare(setup, linux, seccomp_cache, console_size)
     cgroup_fd = cgroup.clone_fd(beside=init_pid)
     if cgroup_fd < 0:
         setup.cgroup = cgroup
-    ours, setup.channel = sync.pair()
-    try:
-        pid_fd = init_pidfd if "pid" in kinds else -1
-        pid, pidfd = _clone_into(setup, init.run_exec, 0, pid_fd, cgroup_fd)
-    finally:
-        setup.close()
-    started = Exec(pid, pidfd, ours)
-    try:
-        fault_point("exec.cloned")
-        _set_oom_score(pid, who)
-        _converse(started, None, setup, limits)
-        sync.await_execve(ours)
-    except BaseException:
-        started.abort()
-        raise
-    ours.close()
-    return started
+    return _launch_beside(setup, init_pidfd if "pid" in kinds else -1, cgroup_fd)
 
 
 def run_poststop(spec: Spec, *, container_id: str, bundle: str) -> None:
@@ -270,6 +145,71 @@ def run_poststop(spec: Spec, *, container_id: str, bundle: str) -> None:
         container_id, status="stopped", pid=0, bundle=bundle, annotations=spec.get("annotations") or {}
     )
     hooks.run_hooks_leniently("poststop", kinds.get("poststop") or [], state)
+
+
+def _prepare(
+    setup: init.Setup, linux: Spec, seccomp_cache: str | None, console_size: tuple[int, int] | None
+) -> None:
+    """What both kinds of process need before there is anything to undo."""
+    setup.limits = rlimits.parse_rlimits(setup.process.rlimits)
+    if console_size:
+        setup.process.console_size = console_size
+    filters.prepare(setup, linux.get("seccomp"), seccomp_cache)
+
+
+def _launch(setup: init.Setup, plan: Plan, cgroup: Cgroup, rootfs_fd: int) -> Init:
+    """Make the first process and see it to the gate; a failure leaves no process."""
+    ours, setup.channel = sync.pair()
+    try:
+        _open_for_child(setup, plan, rootfs_fd)
+        pid, pidfd = _clone_init(setup, plan)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        setup.close()
+    started = Started(pid, pidfd, ours)
+    try:
+        fault_point("create.cloned")
+        _attend(started, plan, setup)
+        return Init(started, plan, cgroup, container_id=setup.container_id, bundle=setup.bundle)
+    except BaseException:
+        started.abort()
+        raise
+
+
+def _launch_beside(setup: init.Setup, pid_fd: int, cgroup_fd: int) -> Exec:
+    """Make a process that joins and runs its program; a failure leaves no process."""
+    ours, setup.channel = sync.pair()
+    try:
+        pid, pidfd = _clone_into(setup, init.run_exec, 0, pid_fd, cgroup_fd)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        setup.close()
+    started = Exec(pid, pidfd, ours)
+    try:
+        fault_point("exec.cloned")
+        rlimits.set_oom_score(pid, setup.process.oom_score_adj)
+        _converse(started, None, setup)
+        sync.await_execve(ours)
+    except BaseException:
+        started.abort()
+        raise
+    ours.close()
+    return started
+
+
+def _remove_cgroup(cgroup: Cgroup, cause: BaseException) -> None:
+    """Undo its making; a failure of that does not hide the cause."""
+    try:
+        cgroup.kill()
+        cgroup.delete()
+    except (OSError, WherryError) as error:
+        cause.add_note(f"remove cgroup {cgroup.path}: {error}")
+    finally:
+        cgroup.close()
 
 
 def _open_for_child(setup: init.Setup, plan: Plan, rootfs_fd: int) -> None:
@@ -333,24 +273,24 @@ def _clone_into(setup: init.Setup, steps: Any, flags: int, pid_fd: int, cgroup_f
     return pid, pidfd
 
 
-def _attend(started: Started, plan: Plan, setup: init.Setup, limits: list[rlimits.Limit]) -> None:
+def _attend(started: Started, plan: Plan, setup: init.Setup) -> None:
     """Do for the new process what it cannot do itself, until it is ready."""
     if plan.new_user_namespace:
         uids = idmap.mapping_text(plan.linux.get("uidMappings") or [])
         gids = idmap.mapping_text(plan.linux.get("gidMappings") or [])
         idmap.write_mappings(started.pid, uids, gids)
-        started._channel.send(sync.MAPPED)
-    _set_oom_score(started.pid, plan.process)
-    _converse(started, plan, setup, limits)
+        started.channel.send(sync.MAPPED)
+    rlimits.set_oom_score(started.pid, plan.process.oom_score_adj)
+    _converse(started, plan, setup)
 
 
-def _converse(started: Started, plan: Plan | None, setup: init.Setup, limits: list[rlimits.Limit]) -> None:
+def _converse(started: Started, plan: Plan | None, setup: init.Setup) -> None:
     """Answer the process until it says that it is ready.
 
     Raises:
         StartFailed: its report, or that it has died.
     """
-    channel = started._channel
+    channel = started.channel
     while True:
         tag, payload, fd = channel.receive()
         if tag == sync.READY:
@@ -369,7 +309,7 @@ def _converse(started: Started, plan: Plan | None, setup: init.Setup, limits: li
                 hooks.run_hooks(kind, plan.hooks.get(kind) or [], state)
             channel.send(sync.GO)
         elif tag == sync.LIMITS:
-            rlimits.set_rlimits(started.pid, limits)
+            rlimits.set_rlimits(started.pid, setup.limits)
             channel.send(sync.GO)
         elif tag == sync.NOTIFY:
             filters.hand_over(fd, setup, started.pid)
@@ -383,31 +323,3 @@ def _converse(started: Started, plan: Plan | None, setup: init.Setup, limits: li
 def _how_it_died(started: Started) -> str:
     code = os.waitstatus_to_exitcode(started.abort())
     return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-
-
-def _set_oom_score(pid: int, who: Process) -> None:
-    """Set the score from outside: a process that is not dumpable may not write its own.
-
-    Raises:
-        StartFailed: lowering it takes CAP_SYS_RESOURCE.
-    """
-    if who.oom_score_adj is None:
-        return
-    try:
-        fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            # Only a change needs a right: an unprivileged runtime may ask for what is anyway so.
-            if int(os.read(fd, 16)) != who.oom_score_adj:
-                os.write(fd, b"%d" % who.oom_score_adj)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise StartFailed(f"set oom_score_adj to {who.oom_score_adj}: {reason(error)}") from error
-
-
-def _open_namespace(pid: int, name: str) -> int:
-    """A descriptor of the process's namespace, -1 when the process has ended meanwhile."""
-    try:
-        return os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return -1

@@ -1,10 +1,11 @@
-"""Resource limits, set on a process from outside.
+"""Resource limits and the score of the out-of-memory killer, set on a process from outside.
 
 Spec: runtime-spec, config.md, POSIX process.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 
 from wherry.runtime.failures import InvalidSpec, StartFailed, reason
@@ -57,6 +58,28 @@ def set_rlimits(pid: int, limits: list[Limit]) -> None:
         except (OSError, ValueError) as error:
             cause = reason(error) if isinstance(error, OSError) else str(error)
             raise StartFailed(f"error setting rlimit type {number}: {cause}") from error
+
+
+def set_oom_score(pid: int, score: int | None) -> None:
+    """Set the score by which the kernel chooses whom to kill; None leaves it.
+
+    From outside, for a process that is not dumpable may not write its own.
+
+    Raises:
+        StartFailed: lowering it takes CAP_SYS_RESOURCE.
+    """
+    if score is None:
+        return
+    try:
+        fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            # Only a change needs a right: an unprivileged runtime may ask for what is anyway so.
+            if int(os.read(fd, 16)) != score:
+                os.write(fd, b"%d" % score)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise StartFailed(f"set oom_score_adj to {score}: {reason(error)}") from error
 
 
 def _bounded(name: str, value: object) -> int:

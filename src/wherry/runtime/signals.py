@@ -1,6 +1,8 @@
-"""Signals by name and number."""
+"""Signals: by name and number, and as a new program expects to find them."""
 
 from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # without the enums of `signal`
 
 from wherry.errors import InvalidArgument
 
@@ -33,3 +35,11 @@ def parse_signal(text: str) -> int:
             if _RTMIN <= number <= _RTMAX:
                 return number
     raise InvalidArgument(f"unknown signal {text!r}")
+
+
+def reset_signals() -> None:
+    """Give back to every signal its default: Python ignores some, and the caller may have, too."""
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    for number in _signal.valid_signals():
+        if number not in (_signal.SIGKILL, _signal.SIGSTOP) and _signal.getsignal(number) != _signal.SIG_DFL:
+            _signal.signal(number, _signal.SIG_DFL)

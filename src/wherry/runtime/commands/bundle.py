@@ -88,19 +88,24 @@ def create(
                 raise start_error("create", error) from error
             raise
         try:
-            fault_point("runtime.create.cloned")
-            container.record["pid"], container.record["start_time"] = init.pid, init.start_time
-            container.save()
-            fault_point("runtime.create.saved")
-            if options["console-socket"]:
-                send_console(options["console-socket"], init.console_fd)
-            if options["pid-file"]:
-                write_pid_file(options["pid-file"], init.pid)
+            _announce(options, container, init)
         except BaseException:
             init.abort()
             container.remove()
             raise
     return init
+
+
+def _announce(options: Options, container: Container, init: launch.Init) -> None:
+    """Write down that there is a process, then tell those who wait for it."""
+    fault_point("runtime.create.cloned")
+    container.record["pid"], container.record["start_time"] = init.pid, init.start_time
+    container.save()
+    fault_point("runtime.create.saved")
+    if options["console-socket"]:
+        send_console(options["console-socket"], init.console_fd)
+    if options["pid-file"]:
+        write_pid_file(options["pid-file"], init.pid)
 
 
 def start_error(command: str, error: StartFailed) -> WherryError:

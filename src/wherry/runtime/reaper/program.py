@@ -164,7 +164,12 @@ def _search_path(to: Assembler) -> None:
     to.go("directory")
     to.label("no_variable")
     to.address(S4, "default_path")
+    _build_candidate(to)
+    _try_candidate(to)
 
+
+def _build_candidate(to: Assembler) -> None:
+    """The path of the command S5 in the directory whose name begins at S4."""
     to.label("directory")
     to.copy(S3, SP)
     to.add(S3, _PATH)
@@ -191,6 +196,9 @@ def _search_path(to: Assembler) -> None:
     to.add(A0, 1)
     _put_byte(to)
     to.go_if(T, "!=", 0, "name_byte")
+
+
+def _try_candidate(to: Assembler) -> None:
     to.copy(A0, SP)
     to.add(A0, _PATH)
     to.copy(A1, S0)
