@@ -53,6 +53,15 @@ class TestFormat:
             b'"time":"1970-01-01T00:00:00Z"}\n'
         )
 
+    def test_binary_output_stays_valid_and_keeps_its_lines(self, path: str, log: JsonFileWriter) -> None:
+        data = os.urandom(200_000) + b"\n"
+
+        log.write("stdout", data, NOON)
+
+        written = b"".join(texts(path))
+        assert written.count(b"\n") == data.count(b"\n")
+        assert written.decode() == data.decode("utf-8", "replace")
+
     @given(st.text(alphabet='"\\\n\r\t\b\f\x00\x7f<>&a?\u2028\uffff\x80ü€', max_size=200))
     def test_dense_and_sparse_text_is_escaped_alike(self, text: str) -> None:
         padding = b"." * 100_000
