@@ -262,3 +262,13 @@ def test_limits_reach_the_cgroup(daemon: Daemon) -> None:
     done = daemon.client("run", "--rm", *NONE, *limits, "busybox", "sh", "-c", f"{where}; {pids}")
 
     assert done.stdout.split() == [b"67108864", b"33"]
+
+
+def test_system_prune_removes_what_is_stopped(daemon: Daemon) -> None:
+    daemon.client("run", "--name", "ended", *NONE, "busybox", "true")
+
+    pruned = daemon.client("system", "prune", "-f")
+    left = daemon.client("ps", "-a", "--format", "{{.Names}}").stdout.decode().split()
+
+    assert b"Deleted Containers:" in pruned.stdout
+    assert "ended" not in left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wherry.api import filters
 from wherry.daemon import answers
 from wherry.daemon.request import Request
 from wherry.daemon.routing import Router
@@ -25,6 +26,20 @@ async def network_list(request: Request, engine: Engine) -> Response:
     Spec: Docker Engine API, NetworkList.
     """
     return answers.json(await list_networks(engine, filters=request.filters(), version=request.version))
+
+
+@routes.post("/networks/prune")
+async def network_prune(request: Request, _engine: Engine) -> Response:
+    """Remove the networks that nobody uses: never one of the predefined, and there are no others.
+
+    Query:
+        filters: until, label, label!.
+    Answers: 200, 400 bad filter.
+
+    Spec: Docker Engine API, NetworkPrune.
+    """
+    filters.check(request.filters(), frozenset({"until", "label", "label!"}))
+    return answers.json({"NetworksDeleted": None})
 
 
 @routes.get("/networks/{id}")
