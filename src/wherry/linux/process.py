@@ -221,6 +221,20 @@ def is_alive(pid: int, start_time: int) -> bool:
     return fields[0] not in ("Z", "X", "x") and int(fields[19]) == start_time
 
 
+def children(pid: int) -> set[int]:
+    """The processes whose parent is `pid`, zombies too; found by looking at all processes."""
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                parent = int(_stat(int(name))[1])
+            except OSError:
+                continue  # it has ended meanwhile
+            if parent == pid:
+                found.add(int(name))
+    return found
+
+
 def _stat(pid: int) -> list[str]:
     # From field 3, the state, on: the name before it may hold blanks and parentheses.
     fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)

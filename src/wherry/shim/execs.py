@@ -12,7 +12,7 @@ from wherry.diagnostics.faults import fault_point
 from wherry.diagnostics.logs import log
 from wherry.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
 from wherry.shim import making, protocol, records
-from wherry.shim.helper import Helper
+from wherry.shim.helper import Helper, HelperDied
 from wherry.shim.process import Process, Stdio, exit_code_of
 
 TYPE_CHECKING = False
@@ -102,9 +102,11 @@ class Execs:
         )
         try:
             made, passed = helper.hear()
-        except BaseException:
+        except BaseException as error:
             if stdio is not None:
                 stdio.close_outer()
+            if isinstance(error, HelperDied):
+                self._loop.call_last(self._task.end_orphans)
             raise
         finally:
             helper.end()

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 
+class HelperDied(Unavailable):
+    """A helper ended without an answer; what it made is an orphan of the shim's."""
+
+    def __init__(self) -> None:
+        super().__init__("a process of the shim died")
+
+
 class Helper:
     """A forked child that runs `steps(socket)`, without the descriptors of `close`, and ends."""
 
@@ -52,13 +59,13 @@ class Helper:
         """Send a request and wait for its answer.
 
         Raises:
-            Unavailable: the helper died.
+            HelperDied: no answer will come.
             Any kind of failure: what the helper says.
         """
         try:
             protocol.send(self._socket, request, fds)
         except OSError:
-            raise _died() from None
+            raise HelperDied from None
         return self.hear()
 
     def hear(self) -> tuple[Message, list[int]]:
@@ -68,7 +75,7 @@ class Helper:
         except OSError:
             received = None
         if received is None:
-            raise _died()
+            raise HelperDied
         answer, fds = received
         if "error" in answer:
             for fd in fds:
@@ -109,7 +116,3 @@ def _run(steps: Callable[[_socket.socket], None], sock: _socket.socket) -> NoRet
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(0)
-
-
-def _died() -> Unavailable:
-    return Unavailable("a process of the shim died")

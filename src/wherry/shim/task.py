@@ -17,6 +17,7 @@ import time
 from wherry.diagnostics.faults import fault_point
 from wherry.diagnostics.logs import log
 from wherry.errors import Conflict, WherryError
+from wherry.linux import process
 from wherry.logs.json_file import JsonFileWriter
 from wherry.runtime.cgroups import Cgroup
 from wherry.shim import protocol, records
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _SIGKILL = 9
 _EMPTY_POLL_S = 0.002
+_ORPHAN_POLL_S = 0.01
 
 
 class WrongState(Conflict):
@@ -214,6 +216,20 @@ class Task:
     def children(self) -> set[int]:
         """The living processes of our own making."""
         return {each.pid for each in (self.init, *(each for _, each in self.execs.all())) if each.pidfd >= 0}
+
+    def end_orphans(self) -> None:
+        """End what a helper that died has left: nobody owns it, and nobody was told of it.
+
+        Unreaped, it would keep init from ever ending: the kernel has init wait for all of its namespace.
+        """
+        if self.shares_pid_namespace:
+            return  # orphans of the task itself are among our children, and are reaped in time
+        orphans = process.children(os.getpid()) - self.children
+        for pid in orphans:
+            os.kill(pid, _SIGKILL)
+        reap_orphans(self.children)
+        if orphans:
+            self._loop.call_after(_ORPHAN_POLL_S, self.end_orphans)
 
     def _release_when_empty(self, wait_s: float) -> None:
         """Kill what is left until nothing is, looking again after ever longer times."""

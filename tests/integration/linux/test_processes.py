@@ -4,6 +4,7 @@ import _socket
 import ctypes
 import errno
 import os
+import select
 import signal
 import struct
 
@@ -214,3 +215,17 @@ def test_the_32_bit_door_is_guarded_too(call: int, first: int, expected: int) ->
     if result == -errno.ENOSYS and expected == 0:
         pytest.skip("needs a kernel with 32-bit emulation")
     assert result == -expected if expected else result > 0
+
+
+def test_children_are_found_and_zombies_are_among_them() -> None:
+    pid, pidfd = process.clone3(0)
+    if pid == 0:
+        os._exit(0)
+    select.select([pidfd], [], [], 10)  # it has ended, and nobody has reaped it
+
+    found = process.children(os.getpid())
+
+    process.wait_pidfd(pidfd)
+    os.close(pidfd)
+    assert pid in found
+    assert pid not in process.children(os.getpid())

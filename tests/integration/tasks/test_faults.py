@@ -16,7 +16,7 @@ from wherry.errors import WherryError
 
 pytestmark = pytest.mark.faults
 
-AREAS = ("shim.", "spawner.", "create.", "start.", "init.", "cgroup.v1")
+AREAS = ("shim.", "spawner.", "create.", "start.", "init.", "exec.cloned", "exec.joining", "cgroup.v1")
 # Points of what no scenario here does: operations, freezing, and what only a lost shim brings about.
 POINTS = [point for point in fault_points() if point.startswith(AREAS)]
 PROCESS: dict[str, Any] = {"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}
