@@ -2,7 +2,11 @@
 
 With Delegate=yes the unit's cgroup is ours to divide.  cgroup v2 allows no processes beside child groups
 that have controllers, so the daemon moves to a leaf before anything else starts; the spawner and the shims
-get leaves of their own, and a limit on or a kill of one does not reach the others.
+get another, which they enter themselves before the first fork, and a limit on or a kill of one does not
+reach the other.
+
+    <unit>/wherryd   the daemon
+    <unit>/spawner   the spawner and the shims: what lives on when the daemon ends
 
 Spec: cgroups(7); systemd's CGROUP_DELEGATION.
 """
@@ -14,17 +18,25 @@ from pathlib import Path
 
 from wherry.diagnostics.logs import log
 
+DAEMON, SPAWNER = "wherryd", "spawner"
+
 _V2_ROOT = Path("/sys/fs/cgroup")
 
 
 def own_subtree() -> Path | None:
     """The cgroup v2 directory that the service manager delegated to us, or None."""
-    if "INVOCATION_ID" not in os.environ or not (_V2_ROOT / "cgroup.controllers").exists():
+    if not _is_a_service() or not (_V2_ROOT / "cgroup.controllers").exists():
         return None
     unified = [line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::/")]
     directory = _V2_ROOT / unified[0].removeprefix("0::/") if unified else _V2_ROOT
     is_delegated = directory != _V2_ROOT and _has_delegation(directory)
     return directory if is_delegated else None
+
+
+def _is_a_service() -> bool:
+    """Whether the service manager started this very process, and not one of its services."""
+    started = os.environ.get("SYSTEMD_EXEC_PID")  # since systemd 248; variables are inherited
+    return "INVOCATION_ID" in os.environ and started in (None, str(os.getpid()))
 
 
 def _has_delegation(directory: Path) -> bool:
@@ -34,11 +46,16 @@ def _has_delegation(directory: Path) -> bool:
         return False
 
 
-def move_to_leaf(subtree: Path, name: str, pid: int) -> None:
-    """Move a process to the group `name` of `subtree`; a refusal is logged, the process works where it is."""
-    leaf = subtree / name
+def divide(subtree: Path) -> Path | None:
+    """Move this process to a leaf of `subtree`; the leaf for the spawner and the shims.
+
+    A refusal is logged, and all stay where they are.
+    """
     try:
-        leaf.mkdir(exist_ok=True)
-        (leaf / "cgroup.procs").write_text(str(pid))
+        for name in (DAEMON, SPAWNER):
+            (subtree / name).mkdir(exist_ok=True)
+        (subtree / DAEMON / "cgroup.procs").write_text("0")
     except OSError as error:
-        log("warning", "cannot give a process its own cgroup", leaf=leaf, pid=pid, error=error)
+        log("warning", "cannot divide the unit's cgroup", cgroup=subtree, error=error)
+        return None
+    return subtree / SPAWNER

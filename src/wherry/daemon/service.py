@@ -57,13 +57,11 @@ class Daemon:
             self._judge(address)
         context = self._tls_context()
         subtree = placement.own_subtree()
-        if subtree:
-            placement.move_to_leaf(subtree, "wherryd", os.getpid())
+        leaf = placement.divide(subtree) if subtree else None
         async with AsyncExitStack() as stack:
-            engine = self._engine = await stack.enter_async_context(open_engine(self._config))
+            opened = open_engine(self._config, spawner_cgroup=leaf)
+            engine = self._engine = await stack.enter_async_context(opened)
             fault_point("daemon.restored")
-            if subtree:
-                placement.move_to_leaf(subtree, "spawner", engine.tasks.spawner_pid)
             server = Server(Dispatcher(all_routes(), engine, server=f"Docker/{__version__} (linux)"))
             stack.push_async_callback(self._close, server)
             await self._listen(server, context)

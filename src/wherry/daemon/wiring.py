@@ -27,7 +27,7 @@ _CERTIFICATES = Path("/etc/wherry/certs.d")
 
 
 @asynccontextmanager
-async def open_engine(config: Config) -> AsyncIterator[Engine]:
+async def open_engine(config: Config, *, spawner_cgroup: Path | None = None) -> AsyncIterator[Engine]:
     """The engine, restored and ready for verbs, for the length of the block; containers outlive it."""
     async with AsyncExitStack() as stack:
         threads = Threads()
@@ -35,9 +35,7 @@ async def open_engine(config: Config) -> AsyncIterator[Engine]:
         metadata = Metadata(config.data_root / "metadata.db")
         stack.callback(metadata.close)
         content = LocalContent(config.data_root / "content", metadata)
-        tasks = TaskService(
-            exec_root=config.exec_root, seccomp_cache=config.data_root / "seccomp", threads=threads
-        )
+        tasks = open_tasks(config, threads, spawner_cgroup)
         stack.push_async_callback(tasks.close)
         transfer = TransferServices(
             content=content,
@@ -67,6 +65,16 @@ async def open_engine(config: Config) -> AsyncIterator[Engine]:
         stack.push_async_callback(engine.close)
         await engine.restore()
         yield engine
+
+
+def open_tasks(config: Config, threads: Threads, spawner_cgroup: Path | None) -> TaskService:
+    """The task service of the configured exec root."""
+    return TaskService(
+        exec_root=config.exec_root,
+        seccomp_cache=config.data_root / "seccomp",
+        threads=threads,
+        spawner_cgroup=spawner_cgroup,
+    )
 
 
 def open_snapshots(config: Config, metadata: Metadata) -> Snapshotter:

@@ -1,7 +1,7 @@
 """The root directory's mount, assembled as a descriptor that hangs nowhere in the tree.
 
 An overlay is made through fsopen with one `lowerdir+` for each layer.  Where the kernel lacks that (before
-about 6.7), mount(2) makes it in the private mount namespace of a child, over short names: links 0, 1, 2…
+6.7), mount(2) makes it in the private mount namespace of a child, over short names: links 0, 1, 2…
 in a tmpfs stand for the layers, so that 127 of them fit into the page that mount(2) takes; open_tree then
 gives the same kind of descriptor.
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LONGEST_STRING = 255  # of fsconfig
 _PAGE = 4096
+_TAKES_LAYERS_SINCE = (6, 7)
 
 _FLAGS = {
     "ro": mount.MOUNT_ATTR_RDONLY,
@@ -104,11 +105,21 @@ def assemble(mounts: Sequence[dict[str, Any]], *, new_mount_calls: bool = True) 
     if kind != "overlay":
         raise Unsupported(f"root directory of type {kind!r}: expected overlay or bind")
     overlay = Overlay(options)
-    if new_mount_calls:
+    if new_mount_calls and takes_layers(os.uname().release):
         made = _by_configuration(overlay)
         if made >= 0:
             return made
     return _in_private_namespace(overlay)
+
+
+def takes_layers(release: str) -> bool:
+    """Whether the kernel `release` can know `lowerdir+`.
+
+    Asking it would not do: before 6.5 overlay takes any word, and refuses all of them together at the
+    end, with a line in the kernel's log each time.
+    """
+    numbers = "".join(letter if letter.isdigit() else " " for letter in release).split()
+    return (int(numbers[0]), int(numbers[1])) >= _TAKES_LAYERS_SINCE
 
 
 def _bind(source: str, options: Sequence[str]) -> int:

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 
-def main(_arguments: list[str]) -> NoReturn:
-    """Serve descriptor 3 until its end."""
+def main(arguments: list[str]) -> NoReturn:
+    """Serve descriptor 3 until its end, in the control group whose directory may be the one argument."""
+    for directory in arguments:
+        _enter(directory)  # before the first fork: what is forked is born there
     sock = _socket.socket(fileno=protocol.SOCKET_FD)
     process.close_range(protocol.SOCKET_FD + 1, 0xFFFFFFFF)
     os.chdir("/")
@@ -52,6 +54,13 @@ def main(_arguments: list[str]) -> NoReturn:
     memory.settle()
     Spawner(sock, warm_fds).run()
     os._exit(0)  # nothing is left to be tidied, and tidying would take its time
+
+
+def _enter(directory: str) -> None:
+    try:
+        cgroupfs.write(f"{directory}/cgroup.procs", "0")
+    except OSError as error:
+        log("warning", "the spawner cannot enter its cgroup", directory=directory, error=error)
 
 
 class Spawner:

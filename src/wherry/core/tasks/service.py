@@ -28,7 +28,10 @@ RECOVER_TIMEOUT_S = 30.0
 
 
 class TaskService:
-    """The tasks of one exec root.  `on_event`, when set, is called in the loop for every event."""
+    """The tasks of one exec root.  `on_event`, when set, is called in the loop for every event.
+
+    `spawner_cgroup` is the directory of the control group that the spawner and the shims live in.
+    """
 
     def __init__(
         self,
@@ -37,13 +40,14 @@ class TaskService:
         seccomp_cache: Path,
         threads: Threads,
         spawner_command: list[str] | None = None,
+        spawner_cgroup: Path | None = None,
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> None:
         self.on_event = on_event
         self._root = exec_root / "tasks"
         self._seccomp_cache = seccomp_cache
         self._threads = threads
-        self._spawner = Spawner(spawner_command)
+        self._spawner = Spawner(spawner_command, spawner_cgroup)
         self._tasks: dict[tuple[str, str], Task] = {}
         self._works: set[asyncio.Task[Any]] = set()
         self._conversations: set[_Conversation] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 from wherry.core.tasks.connection import Connection
@@ -26,8 +27,8 @@ class SpawnerEnded(Unavailable):
 class Spawner:
     """One spawner at a time.  Nothing of a task is in it, so its death costs a start and no more."""
 
-    def __init__(self, command: list[str] | None) -> None:
-        self._command = command or client.default_command()
+    def __init__(self, command: list[str] | None, cgroup: Path | None = None) -> None:
+        self._command = (command or client.default_command()) + ([str(cgroup)] if cgroup else [])
         self._starting = asyncio.Lock()
         self._connection: Connection | None = None
         self._closed = False
