@@ -34,7 +34,7 @@ from wherry.engine.containers.supervise import (
     watch,
     with_exit,
 )
-from wherry.engine.exec.record import Exec, forget_execs, read_execs
+from wherry.engine.exec.record import Exec, forget_execs, forget_strays, read_execs
 from wherry.engine.exec.start import watch_exec
 from wherry.errors import Conflict, NotFound, WherryError
 
@@ -58,6 +58,7 @@ async def restore(engine: Engine) -> None:
             log("error", "container not restored", container=container.id, error=error)
     for task in tasks.values():
         await _drop_task(task)  # of a container that a removal had already forgotten
+    await engine.threads.disk(forget_strays, engine)
 
 
 async def _restore_container(engine: Engine, container: Container, task: Task | None) -> None:

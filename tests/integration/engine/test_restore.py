@@ -144,6 +144,20 @@ class TestRestart:
 
         asyncio.run(scenario())
 
+    def test_nothing_is_kept_of_an_exec_that_never_started(self, roots: Roots) -> None:
+        async def scenario() -> None:
+            async with roots.engine() as engine:
+                await create(engine, "sleep", "60")
+                await start_container(engine, "box")
+                prepared = (await create_exec(engine, "box", ExecConfig(cmd=["true"])))["Id"]
+                container = engine.containers.find("box")
+                write_exec(engine, container.id, container.execs[prepared].record)
+
+            async with roots.engine() as engine:
+                assert not list(engine.exec_records_root.iterdir())
+
+        asyncio.run(scenario())
+
 
 class TestCutShort:
     def test_a_create_without_a_record_is_undone(self, roots: Roots) -> None:

@@ -118,5 +118,15 @@ def forget_execs(engine: Engine, container_id: str) -> None:
         os.close(root_fd)
 
 
+def forget_strays(engine: Engine) -> None:
+    """Remove what was written down for containers without execs, as a kill leaves it.  Blocks."""
+    with os.scandir(engine.exec_records_root) as entries:
+        names = [entry.name for entry in entries]
+    for container_id in names:
+        container = engine.containers.get(container_id)
+        if container is None or not container.execs:
+            forget_execs(engine, container_id)
+
+
 def _directory(engine: Engine, container_id: str) -> Path:
     return engine.exec_records_root / container_id
