@@ -11,20 +11,12 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "wherry"
 SOURCES = sorted(SOURCE.rglob("*.py"))
 
-MODULE_LINES = 600
-FUNCTION_LINES = 70
-LONGER_MODULES: dict[str, int] = {}
-"""Modules beyond the limit, with their lines: none."""
+MODULE_LINES = 400
+FUNCTION_LINES = 40
+LONGER_MODULES = {"api/types.py": 430, "linux/syscalls.py": 530, "web/http1.py": 410, "web/http2.py": 410}
+"""Modules beyond the limit, with the lines they may have: tables of data, and two state machines."""
 LONGER_FUNCTIONS: dict[str, int] = {}
-"""Functions beyond the limit, `path:name`, with their lines: none."""
-SCREEN_LINES = 40
-LONGER_THAN_A_SCREEN = {
-    "runtime/commands/bundle.py:create": 45,
-    "runtime/launch.py:create_init": 58,
-    "runtime/launch.py:exec_process": 51,
-    "runtime/reaper/program.py:_search_path": 63,
-}
-"""Functions beyond the 40 lines of the guide, with their lines: none may join them or grow."""
+"""Functions beyond the limit, `path:name`, with the lines they may have: none."""
 
 PRINTING = {"daemon/main.py"}
 """Programs outside cli that talk to a terminal: usage and errors of wherryd."""
@@ -67,31 +59,20 @@ def tracked() -> list[Path]:
 
 
 def test_no_module_is_longer_than_a_sitting() -> None:
-    found = {
-        name_of(source): lines
-        for source in SOURCES
-        if (lines := len(source.read_text().splitlines())) > MODULE_LINES
+    lines = {name_of(source): len(source.read_text().splitlines()) for source in SOURCES}
+
+    beyond = {name: count for name, count in lines.items() if count > LONGER_MODULES.get(name, MODULE_LINES)}
+    assert not beyond, "split it"
+    assert all(lines.get(name, 0) > MODULE_LINES for name in LONGER_MODULES), "shorter now: shrink the list"
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    lines = {f"{name_of(source)}:{name}": count for source in SOURCES for name, count in functions(source)}
+
+    beyond = {
+        name: count for name, count in lines.items() if count > LONGER_FUNCTIONS.get(name, FUNCTION_LINES)
     }
-
-    assert found == LONGER_MODULES, "split it; when one has shrunk, shrink the list"
-
-
-def test_no_function_is_longer_than_two_screens() -> None:
-    found = {
-        f"{name_of(source)}:{name}": lines
-        for source in SOURCES
-        for name, lines in functions(source)
-        if lines > FUNCTION_LINES
-    }
-
-    assert found == LONGER_FUNCTIONS, "split it; when one has shrunk, shrink the list"
-
-
-def test_no_further_function_is_longer_than_a_screen() -> None:
-    for source in SOURCES:
-        for name, lines in functions(source):
-            key = f"{name_of(source)}:{name}"
-            assert lines <= max(SCREEN_LINES, LONGER_THAN_A_SCREEN.get(key, 0)), f"{key}: {lines} lines"
+    assert not beyond, "split it"
 
 
 def test_imports_are_absolute() -> None:
