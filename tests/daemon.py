@@ -88,12 +88,12 @@ class Daemon:
         self.process.wait(30 * TIME_FACTOR)
 
     def client(
-        self, *args: str, stdin: bytes | None = None, check: bool = True
+        self, *args: str, stdin: bytes | None = None, check: bool = True, timeout_s: float = 120
     ) -> subprocess.CompletedProcess[bytes]:
         """Run the real docker CLI on this daemon."""
         env = {"PATH": SEARCH_PATH, "HOME": str(self.root), "DOCKER_HOST": self.host, "LANG": "C.UTF-8"}
         done = subprocess.run(
-            ["docker", *args], env=env, input=stdin, capture_output=True, timeout=120 * TIME_FACTOR
+            ["docker", *args], env=env, input=stdin, capture_output=True, timeout=timeout_s * TIME_FACTOR
         )
         assert not check or done.returncode == 0, (
             f"docker {args}: {done.returncode}: {done.stderr.decode()}\n{done.stdout[-500:]!r}"

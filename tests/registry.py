@@ -22,6 +22,11 @@ class Registry:
             self.port: int = probe.getsockname()[1]
         self.process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def host(self) -> str:
+        """Its name and port as references have them."""
+        return f"127.0.0.1:{self.port}"
+
     def start(self) -> Registry:
         configuration = self.root / "config.yml"
         configuration.write_text(
