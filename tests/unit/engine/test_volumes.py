@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 
 import pytest
 from tests.unit.engine.conftest import Lab, actions, make
@@ -118,5 +119,18 @@ def test_pruning_takes_named_ones_only_when_asked(lab: Lab) -> None:
 
             assert pruned["VolumesDeleted"] == ["named"]
             assert pruned["SpaceReclaimed"] >= 8192
+
+    asyncio.run(scenario())
+
+
+def test_a_volume_whose_directory_was_removed_by_hand_can_be_pruned(lab: Lab) -> None:
+    async def scenario() -> None:
+        async with lab.engine() as engine:
+            created = await create_volume(engine, VolumeCreateRequest())
+            shutil.rmtree(engine.volumes.root / created["Name"])
+
+            pruned = await prune_volumes(engine, {})
+
+            assert pruned == {"VolumesDeleted": [created["Name"]], "SpaceReclaimed": 0}
 
     asyncio.run(scenario())

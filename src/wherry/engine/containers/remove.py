@@ -12,6 +12,7 @@ import msgspec
 
 from wherry.core.snapshots import SnapshotNotFound
 from wherry.diagnostics.faults import fault_point
+from wherry.diagnostics.logs import log
 from wherry.engine.container_events import emit_container
 from wherry.engine.containers.directory import remove_directory
 from wherry.engine.containers.kill import kill_and_wait
@@ -93,8 +94,9 @@ async def _remove(engine: Engine, container: Container, *, volumes: bool) -> Non
 async def discard_container(engine: Engine, container: Container, *, volumes: bool) -> None:
     """Remove everything of a container that no longer runs, its record last.
 
-    What goes away in one step goes in this order: snapshot, anonymous volumes, directory,
-    record; each may be gone already from an earlier try.
+    In this order: snapshot, directory, then in one commit its record and those of the volumes that
+    go along, and last what was in them.  Each may be gone already from an earlier try, and a volume
+    without a record is a stray, which restore removes.
 
     Raises:
         RemovalFailed: the disk refused; the container is dead.
@@ -108,7 +110,7 @@ async def discard_container(engine: Engine, container: Container, *, volumes: bo
         and volume_users(engine, point.name) == [container.id]
     ]  # fmt: skip
     try:
-        await engine.threads.disk(_discard, engine, container, gone)
+        await engine.threads.disk(_discard, engine, container)
     except OSError as error:
         await _mark_dead(engine, container, str(error))
         raise RemovalFailed(
@@ -119,23 +121,30 @@ async def discard_container(engine: Engine, container: Container, *, volumes: bo
     fault_point("rm.record-deleted")
     engine.volumes.forget(gone)
     container.drop_pending()
+    await engine.threads.disk(_discard_volumes, engine, gone)
     for name in gone:
         engine.events.emit("volume", "destroy", name, {"driver": DRIVER})
     emit_container(engine, container, "destroy")
     container.notify_removed()
 
 
-def _discard(engine: Engine, container: Container, volumes: list[str]) -> None:
+def _discard(engine: Engine, container: Container) -> None:
     release_memory(engine, container.record)
     try:
         engine.snapshots.remove(container.id)
     except SnapshotNotFound:
         pass
     fault_point("rm.snapshot-removed")
-    for name in volumes:
-        engine.volumes.discard(name)
-    fault_point("rm.volumes-removed")
     remove_directory(engine, container.id)
+
+
+def _discard_volumes(engine: Engine, names: list[str]) -> None:
+    for name in names:
+        try:
+            engine.volumes.discard(name)
+        except OSError as error:
+            log("error", "volume not removed", volume=name, error=error)
+    fault_point("rm.volumes-removed")
 
 
 async def _mark_dead(engine: Engine, container: Container, error: str) -> None:

@@ -12,6 +12,8 @@ from wherry.engine.volumes.remove import discard_volume
 from wherry.files.trees import tree_usage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wherry.api.filters import Filters
     from wherry.engine.engine import Engine
 
@@ -36,10 +38,18 @@ async def prune_volumes(
             wanted = labels_match(volume.labels, filters.get("label", []), filters.get("label!", []))
             if not wanted or not (everything or volume.anonymous) or volume_users(engine, volume.name):
                 continue
-            used, _ = await engine.threads.disk(tree_usage, engine.volumes.data(volume.name))
+            used = await engine.threads.disk(_used_bytes, engine.volumes.data(volume.name))
             if not volume_users(engine, volume.name):  # one may have come meanwhile
                 await discard_volume(engine, volume.name)
                 removed.append(volume.name)
                 reclaimed += used
     engine.events.emit("volume", "prune", "", {"reclaimed": str(reclaimed)})
     return {"VolumesDeleted": removed, "SpaceReclaimed": reclaimed}
+
+
+def _used_bytes(data: Path) -> int:
+    """What would come free; nothing where somebody has removed the directory by hand.  Blocks."""
+    try:
+        return tree_usage(data)[0]
+    except FileNotFoundError:
+        return 0
