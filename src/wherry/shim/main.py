@@ -135,7 +135,7 @@ class Shim:
     def __init__(self, bundle_fd: int, bundle: str, creator: Helper) -> None:
         self._bundle_fd = bundle_fd
         self._loop = Loop()
-        self._server = Server(self._loop, self._answer, self._hello)
+        self._server = Server(self._loop, self._answer, self._hello, self._alone)
         self._task = Task(bundle_fd, bundle, self._loop, creator, self._server.tell)
         self._next_attachment = 0
         self._attached = 0
@@ -162,6 +162,13 @@ class Shim:
 
     def _hello(self) -> Message:
         return self._task.hello()
+
+    def _alone(self) -> None:
+        # The daemon has died.  Clients of what runs are served to its end, which will come; clients of
+        # what was not started yet would wait for a start that nobody will ask for.
+        for each in self._task.processes():
+            if each.state == "created":
+                each.dismiss()
 
     def _reap_orphans(self) -> None:
         # In a pid namespace of its own, init gets the orphans; in a shared one the subreaper does.

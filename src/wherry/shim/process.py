@@ -145,14 +145,20 @@ class Process:
     def finish(self) -> None:
         """After the exit is told: end the clients' streams behind the last byte."""
         if self._output is None or self._output.ended:
-            self._end_clients(EXITED)
+            self._end_clients()
         else:
             self._loop.call_after(_GRACE_S, self.close_output)
 
     def fail(self) -> None:
         """The process could not be started: let the clients go, their sockets open."""
         self.state = "stopped"
-        self._end_clients(FAILED)
+        self._end_log()
+        self.dismiss()
+
+    def dismiss(self) -> None:
+        """Let the clients of a process that does not run go, their sockets open."""
+        for each in tuple(self.attachments):
+            each.finish(FAILED)
 
     def close_output(self) -> None:
         """Stop waiting for output that other holders of the pipes may still write."""
@@ -164,12 +170,12 @@ class Process:
             os.close(self._console)
             self._console = -1
         if self.state == "stopped":
-            self._end_clients(EXITED)
+            self._end_clients()
 
-    def _end_clients(self, reason: str) -> None:
+    def _end_clients(self) -> None:
         self._end_log()
         for each in tuple(self.attachments):
-            each.finish(reason)
+            each.finish(EXITED)
 
     def _end_log(self) -> None:
         if self.log_writer is not None:

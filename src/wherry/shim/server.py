@@ -43,12 +43,15 @@ def wire_error(error: Exception) -> Message:
 class Server:
     """All connections of one shim."""
 
-    __slots__ = ("_answer", "_connections", "_hello", "_listener", "_loop")
+    __slots__ = ("_answer", "_connections", "_hello", "_listener", "_loop", "_on_alone")
 
-    def __init__(self, loop: Loop, answer: Answer, hello: Callable[[], Message]) -> None:
+    def __init__(
+        self, loop: Loop, answer: Answer, hello: Callable[[], Message], on_alone: Callable[[], None]
+    ) -> None:
         self._loop = loop
         self._answer = answer
         self._hello = hello
+        self._on_alone = on_alone  # called when the last peer has gone
         self._connections: list[_Connection] = []
         self._listener: _socket.socket | None = None
 
@@ -65,7 +68,7 @@ class Server:
 
     def add(self, sock: _socket.socket) -> None:
         """Greet a new peer, and answer it from now on."""
-        connection = _Connection(sock, self._loop, self._answer, self._connections.remove)
+        connection = _Connection(sock, self._loop, self._answer, self._ended)
         self._connections.append(connection)
         connection.send(self._hello(), [])
 
@@ -86,6 +89,11 @@ class Server:
         self.stop_listening()
         for connection in tuple(self._connections):
             connection.close()
+
+    def _ended(self, connection: _Connection) -> None:
+        self._connections.remove(connection)
+        if not self._connections:
+            self._on_alone()
 
     def _accept(self, _events: int) -> None:
         if self._listener is None:

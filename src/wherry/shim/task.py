@@ -215,7 +215,7 @@ class Task:
     @property
     def children(self) -> set[int]:
         """The living processes of our own making."""
-        return {each.pid for each in (self.init, *(each for _, each in self.execs.all())) if each.pidfd >= 0}
+        return {each.pid for each in self.processes() if each.pidfd >= 0}
 
     def end_orphans(self) -> None:
         """End what a helper that died has left: nobody owns it, and nobody was told of it.
@@ -258,6 +258,10 @@ class Task:
     def process(self, exec_id: str | None) -> Process:
         """Init, or an exec'd process."""
         return self.init if exec_id is None else self.execs.get(exec_id)
+
+    def processes(self) -> list[Process]:
+        """Init and every exec."""
+        return [self.init, *(each for _, each in self.execs.all())]
 
     def kill(self, signal: int, exec_id: str | None, *, everyone: bool) -> None:
         """Send a signal; SIGKILL also reaches what is frozen."""

@@ -115,6 +115,29 @@ def test_a_created_task_is_found_again_and_can_be_started(bench: Bench) -> None:
     run(test)
 
 
+def test_who_is_attached_to_what_never_started_is_let_go_when_the_daemon_dies(bench: Bench) -> None:
+    async def test() -> None:
+        async with bench:
+            created = await bench.create("sh", "-c", "exit 6", stdin=True)
+            running = await bench.start("sleep", "1000")
+            process = {"args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "env": ["PATH=/bin"]}
+            await running.create_exec("e", process)
+            clients = [bench.client(), bench.client()]
+            await clients[0].attach(created, stdin=True)
+            await clients[1].attach(running, exec_id="e")
+
+            await bench.service.close()
+
+            assert [await client.read_all() for client in clients] == [b"", b""]
+            tasks = {task.id: task for task in await bench.restart()}
+            await tasks[created.id].start()
+            assert (await tasks[created.id].exited).exit_code == 6
+            await tasks[running.id].start_exec("e")
+            assert (await tasks[running.id].exec_exited("e")).exit_code == 0
+
+    run(test)
+
+
 def test_a_paused_task_is_found_paused(bench: Bench) -> None:
     async def test() -> None:
         async with bench:
