@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.daemon import TIME_FACTOR, Daemon, DaemonFailed
-from tests.integration.faults.points import fault_points
+from tests.integration.faults.points import DAEMON, SPAWNER, fault_points
 from tests.registry import Registry
+
+from wherry.linux import process
 
 NONE = ("--network", "none")
 COUNTER = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"
 CALL_TIMEOUT_S = 30  # a client that takes longer hangs
 GRACE_S = 10
+AWARE_S = 0.05  # until others have seen a death
 
 
 class World:
@@ -31,6 +36,7 @@ class World:
         self.daemon = Daemon()
         self.triggers = self.daemon.root / "triggers"
         self.armed = False
+        self._bystander = ""
         self._told: set[str] = set()
         self._undo = contextlib.ExitStack()
 
@@ -40,10 +46,12 @@ class World:
             undo.callback(self.daemon.stop)
             self.triggers.mkdir()
             armed = [f"{point}@{self.triggers}/{point}" for point in fault_points()]
+            armed += [f"{point}=WAIT@{self.triggers}/{point}.wait" for point in fault_points()]
             self.daemon.environment["WHERRY_FAULT"] = ",".join(armed)
             self.daemon.start()
             self.daemon.import_busybox()
             self.attempt("run", "-d", "--name", "bystander", *NONE, "busybox", "sh", "-c", COUNTER)
+            self._bystander = self.id_of("bystander")
             self._undo = undo.pop_all()
         return self
 
@@ -63,6 +71,41 @@ class World:
         finally:
             self.armed = before
             trigger.unlink(missing_ok=True)
+
+    def kill_at(self, point: str, victim: str, operation: Callable[[World], None]) -> None:
+        """Kill the process `victim` while whoever passes `point` of `operation` waits there."""
+        trigger, reached = self.triggers / f"{point}.wait", self.triggers / f"{point}.wait.reached"
+        trigger.touch()
+        self.armed = True
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                running = pool.submit(operation, self)
+                while not reached.exists() and not running.done():
+                    time.sleep(0.002)
+                assert reached.exists(), "the operation does not pass the point"
+                self.kill(victim)
+                time.sleep(AWARE_S)
+                reached.unlink()
+                running.result()
+        finally:
+            self.armed = False
+            reached.unlink(missing_ok=True)
+            trigger.unlink(missing_ok=True)
+
+    def kill(self, victim: str) -> None:
+        """Kill the daemon, its spawner, or every shim but the bystander's; there may be none just now."""
+        assert self.daemon.process
+        if victim == DAEMON:
+            self.daemon.kill()
+            return
+        if victim == SPAWNER:
+            parent = self.daemon.process.pid
+            pids = [pid for pid in process.children(parent) if title_of(pid) == ["wherry-spawner"]]
+        else:
+            pids = [pid for pid, name in self._shims() if name != self._bystander]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def attempt(self, *args: str, stdin: bytes | None = None) -> bytes:
         """What the docker CLI prints.  It must end in time, and without an armed point it must succeed."""
@@ -120,7 +163,7 @@ class World:
 
     def orphans(self) -> list[str]:
         """What nobody accounts for, after a grace time: it may be on its way out.  Each is told once."""
-        known = {self.id_of("bystander")}
+        known = {self._bystander}
         self.attempt("volume", "prune", "-f")
         deadline = time.monotonic() + GRACE_S * TIME_FACTOR
         while (found := self._strangers(known) - self._told) and time.monotonic() < deadline:
@@ -139,7 +182,8 @@ class World:
             point for point in points
             if point.startswith(f"{root}/") and not any(name in point for name in known)
         ]  # fmt: skip
-        return {*found, *self._active_snapshots(known), *self._shims(known)}
+        shims = [f"shim {pid} of {name}" for pid, name in self._shims() if name not in known]
+        return {*found, *self._active_snapshots(known), *shims}
 
     def _active_snapshots(self, known: set[str]) -> list[str]:
         database = sqlite3.connect(f"file:{self.daemon.root}/data/metadata.db?mode=ro", uri=True)
@@ -147,17 +191,17 @@ class World:
             keys = database.execute("SELECT key FROM snapshots WHERE kind != 'committed'").fetchall()
         return [f"snapshot {key}" for (key,) in keys if key not in known]
 
-    def _shims(self, known: set[str]) -> list[str]:
-        """The shims of this daemon that have a task; a spare one has none yet."""
+    def _shims(self) -> list[tuple[int, str]]:
+        """The shims of this daemon that have a task, whose id it is; a spare one has none yet."""
         found = []
         for entry in os.listdir("/proc"):
             with contextlib.suppress(OSError):
-                words = Path(f"/proc/{entry}/cmdline").read_bytes().rstrip(b"\0").split(b" ")
-                if words[0] == b"wherry-shim" and len(words) > 1:
-                    bundle = [os.readlink(fd) for fd in Path(f"/proc/{entry}/fd").iterdir()]
-                    if any(path.startswith(f"{self.daemon.root}/") for path in bundle):
-                        found.append(words[1].decode())
-        return [f"shim {name}" for name in found if name.partition("/")[2] not in known]
+                title = title_of(int(entry)) if entry.isdecimal() else []
+                if title[:1] == ["wherry-shim"] and len(title) == 2:
+                    held = [os.readlink(fd) for fd in Path(f"/proc/{entry}/fd").iterdir()]
+                    if any(path.startswith(f"{self.daemon.root}/") for path in held):
+                        found.append((int(entry), title[1].partition("/")[2]))
+        return found
 
     def remove_cgroup(self, name: str) -> None:
         """Remove the cgroup of processes that have just been killed."""
@@ -167,3 +211,8 @@ class World:
             for path in doomed:
                 with contextlib.suppress(OSError):
                     os.rmdir(path)
+
+
+def title_of(pid: int) -> list[str]:
+    """The words of a process's title."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split(" ")

@@ -3,6 +3,8 @@
 import errno
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,24 @@ def test_a_trigger_fires_once(tmp_path: Path) -> None:
     fault_point("a.b")
 
     assert not trigger.exists()
+
+
+def test_a_thread_waits_at_its_point_until_it_is_let_go(tmp_path: Path) -> None:
+    trigger, reached = tmp_path / "once", tmp_path / "once.reached"
+    trigger.touch()
+    faults.arm(f"a.b=WAIT@{trigger}")
+    thread = threading.Thread(target=fault_point, args=["a.b"])
+
+    thread.start()
+    while not reached.exists():
+        time.sleep(0.001)
+    fault_point("a.b")  # the trigger is gone: others pass
+    was_waiting = thread.is_alive()
+    reached.unlink()
+    thread.join(10)
+
+    assert was_waiting
+    assert not thread.is_alive()
 
 
 def test_several_points_are_armed_together(tmp_path: Path) -> None:
