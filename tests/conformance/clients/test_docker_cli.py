@@ -204,7 +204,7 @@ def test_events_tell_the_life_of_a_container(daemon: Daemon) -> None:
     since = daemon.client("info", "--format", "{{.SystemTime}}").stdout.decode().strip()
 
     daemon.client("run", "--rm", "--name", "eventful", *NONE, "busybox", "true")
-    time.sleep(0.5)
+    time.sleep(1.1)  # the CLI sends `--until 0s` in whole seconds
     shown = daemon.client(
         "events",
         "--since",
