@@ -46,11 +46,12 @@ def test_restarting_again_and_again_keeps_the_files(roots: Roots) -> None:
             await start_container(engine, "box")
             for _ in range(8):
                 await restart_container(engine, "box", timeout_s=0)
-            await asyncio.sleep(0.3)
+            while not (numbers := [int(line) for line in (await output(engine, "box")).split()]):
+                await asyncio.sleep(0.1)
 
-            numbers = [int(line) for line in (await output(engine, "box")).split()]
-            assert numbers == sorted(numbers)
-            assert numbers[-1] == len(numbers)
+            # A restart may end a run between its two commands, so a number may be missing, but none comes twice.
+            assert numbers == sorted(set(numbers))
+            assert numbers[-1] <= 9
 
     asyncio.run(scenario())
 
