@@ -49,7 +49,7 @@ def test_restarting_again_and_again_keeps_the_files(roots: Roots) -> None:
             while not (numbers := [int(line) for line in (await output(engine, "box")).split()]):
                 await asyncio.sleep(0.1)
 
-            # A restart may end a run between its two commands, so a number may be missing, but none comes twice.
+            # A restart may end a run between its two commands: a number may be missing, none comes twice.
             assert numbers == sorted(set(numbers))
             assert numbers[-1] <= 9
 
