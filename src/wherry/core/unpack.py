@@ -33,6 +33,7 @@ Progress = Callable[[Descriptor, State, int], None]
 """Called on the unpacking thread with the layer, what happens to it, and the bytes read of it."""
 
 PROGRESS_BYTES = 1 << 20
+_UNFINISHED = "unpack "  # how keys of layers that are being unpacked begin
 
 
 def unpack_image(
@@ -97,7 +98,7 @@ def unpack_layer(
         raise Unsupported(
             f"layer {layer.digest} has media type {layer.media_type!r}, which cannot be unpacked"
         )
-    key = f"unpack {chain_id}"
+    key = f"{_UNFINISHED}{chain_id}"
     if lease is not None:
         lease.add_snapshot(chain_id, key)  # before looking: what is here now must stay
     tell = progress or (lambda _layer, _state, _count: None)
@@ -111,6 +112,19 @@ def unpack_layer(
                 apply(snapshots, key, source, compression=COMPRESSION[layer.media_type], diff_id=diff_id)
                 fault_point("unpack.applied")
     tell(layer, "complete", layer.size)
+
+
+def discard_unfinished(snapshots: Snapshotter) -> int:
+    """Remove what killed processes have left half unpacked; how many there were.
+
+    Only for who owns the store alone, before anything is unpacked.
+    """
+    left = [
+        each.key for each in snapshots.walk() if each.kind == "active" and each.key.startswith(_UNFINISHED)
+    ]
+    for key in left:
+        _discard(snapshots, key)
+    return len(left)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ task stopped                      its exit happened meanwhile: handle it as ever
 record runs, no task              the machine was rebooted: the exit code is not known
 record is being removed           finish the removal
 directory or volume, no record    a create was cut short: undo it
+layer half unpacked               a pull was cut short: the next one begins that layer anew
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import msgspec
 
 from wherry.core.snapshots import SnapshotNotFound
 from wherry.core.tasks import Exit
+from wherry.core.unpack import discard_unfinished
 from wherry.diagnostics.faults import fault_point
 from wherry.diagnostics.logs import log
 from wherry.engine.container_events import emit_container
@@ -50,6 +52,7 @@ async def restore(engine: Engine) -> None:
     """Bring records, tasks and directories to agree; containers that should run are started again."""
     tasks = {task.id: task for task in await engine.tasks.recover() if task.tenant == engine.tenant}
     await _undo_creates(engine)
+    await engine.threads.disk(discard_unfinished, engine.snapshots)
     for container in engine.containers:
         try:
             async with container.lock:

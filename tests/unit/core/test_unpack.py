@@ -16,7 +16,7 @@ from wherry.core.diff import DiffIdMismatch
 from wherry.core.leases import Leases, Resource
 from wherry.core.metadata import Metadata
 from wherry.core.snapshots.native import NativeSnapshots
-from wherry.core.unpack import unpack_image, unpack_layers
+from wherry.core.unpack import discard_unfinished, unpack_image, unpack_layers
 from wherry.diagnostics import faults
 from wherry.errors import InvalidArgument, ResourceExhausted, Unsupported, WherryError
 from wherry.oci.descriptor import Descriptor
@@ -220,3 +220,16 @@ def test_a_kill_at_any_step_is_made_good_by_the_next_try(tmp_path: Path, point: 
     assert (stores.snapshots.upper(str(top)) / "etc/motd").read_text() == "hello"
     assert len([name for name in os.listdir(tmp_path / "snapshots") if name.isdecimal()]) == 2
     stores.metadata.close()
+
+
+def test_what_killed_processes_left_half_unpacked_is_removed_and_no_more(stores: Stores) -> None:
+    image = FakeImage(stores.content, BASE)
+    top = unpack_image(stores.content, stores.snapshots, image.manifest, image.config)
+    assert top is not None
+    stores.snapshots.prepare("container", top)
+    stores.snapshots.prepare(f"unpack {'sha256:' + 'a' * 64}", top)
+
+    count = discard_unfinished(stores.snapshots)
+
+    assert count == 1
+    assert sorted(stores.names()) == sorted([top, "container"])
