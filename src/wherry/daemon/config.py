@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from wherry.api.types import Ulimit
-from wherry.daemon import options
+from wherry.daemon import checks, options
 from wherry.daemon.options import Given, Value
 from wherry.diagnostics import logs
 from wherry.errors import InvalidArgument
@@ -97,25 +97,29 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ready_fd: int
 
 
-def load(flags: Given) -> Config:
+def load(flags: Given, *, directory: Path | None = None) -> Config:
     """The configuration that flags, file, profile and defaults make, in this order of precedence.
+
+    Relative paths are from `directory`, by default the present one: the daemon leaves the one it was
+    started in, and reads its configuration again later.
 
     Raises:
         InvalidArgument: an option in both places, an unknown one in the file, or a value that cannot be.
     """
-    given = options.merge(flags, _read_file(flags))
+    directory = directory or Path.cwd()
+    given = options.merge(flags, _read_file(flags, directory))
     profile = str(given.get("profile", DEFAULTS["profile"]))
     if profile not in PROFILES:
         raise InvalidArgument(f"unknown profile {profile}: expected {' or '.join(PROFILES)}")
     column = PROFILES.index(profile)
     defaults = {**DEFAULTS, **{name: values[column] for name, values in DIFFERENCES.items()}}
-    return _build(_Settings(given, defaults))
+    return _build(_Settings(given, defaults, directory))
 
 
-def _read_file(flags: Given) -> Given:
+def _read_file(flags: Given, directory: Path) -> Given:
     path = str(flags.get("config-file", DEFAULT_CONFIG_FILE))
     try:
-        return options.parse_file(Path(path).read_bytes())
+        return options.parse_file((directory / path).read_bytes())
     except FileNotFoundError:
         if "config-file" not in flags:
             return {}
@@ -127,8 +131,9 @@ def _read_file(flags: Given) -> Given:
 class _Settings:
     """What was given over what is default, with types."""
 
-    def __init__(self, given: Given, defaults: Mapping[str, Value]) -> None:
+    def __init__(self, given: Given, defaults: Mapping[str, Value], directory: Path) -> None:
         self.given = given
+        self._directory = directory
         self._values = {**defaults, **given}
 
     def get(self, name: str, empty: Type) -> Type:
@@ -141,6 +146,10 @@ class _Settings:
         assert isinstance(value, list)
         return tuple(value)
 
+    def path(self, name: str, default: str = "") -> Path:
+        """An absolute path, whatever was said."""
+        return Path(os.path.abspath(self._directory / (self.get(name, "") or default)))
+
     def map(self, name: str) -> dict[str, str]:
         value = self._values.get(name, {})
         assert isinstance(value, dict)
@@ -148,45 +157,75 @@ class _Settings:
 
 
 def _build(settings: _Settings) -> Config:
-    tls = _tls(settings)
-    debug = settings.get("debug", False)
     return Config(
-        addresses=tuple(parse_address(text, tls=tls is not None) for text in settings.all("host")),
-        group=settings.get("group", ""),
-        has_default_group="group" not in settings.given,
-        data_root=_absolute(settings.get("data-root", "")),
-        exec_root=_absolute(settings.get("exec-root", "")),
-        pidfile=_absolute(settings.get("pidfile", "") or settings.get("exec-root", "") + "/wherryd.pid"),
-        log_level=_log_level("debug" if debug else settings.get("log-level", "")),
-        debug=debug,
+        **_places(settings),
+        **_container_defaults(settings),
+        **_registries(settings),
         profile=settings.get("profile", ""),
-        tls=tls,
-        allows_plain_tcp=False in (settings.given.get("tls"), settings.given.get("tlsverify")),
-        allows_plain_loopback=settings.get("plain-loopback", False),
-        storage_driver=_storage_driver(settings.get("storage-driver", "")),
-        cgroup_parent=settings.get("cgroup-parent", ""),
-        default_cgroupns_mode=_one_of(settings, "default-cgroupns-mode", ("", "host", "private")),
-        default_ipc_mode=_one_of(settings, "default-ipc-mode", ("private", "shareable")),
-        default_shm_size=settings.get("default-shm-size", 0),
-        default_ulimits=tuple(_parse_ulimit(text) for text in settings.all("default-ulimit")),
-        dns=settings.all("dns"),
-        dns_options=settings.all("dns-opt"),
-        dns_search=settings.all("dns-search"),
-        init=settings.get("init", False),
-        insecure_registries=settings.all("insecure-registry"),
-        labels=_labels(settings.all("label")),
-        log_driver=settings.get("log-driver", ""),
-        log_options=settings.map("log-opt"),
-        max_concurrent_downloads=_positive(settings, "max-concurrent-downloads"),
-        max_concurrent_uploads=_positive(settings, "max-concurrent-uploads"),
-        max_download_attempts=_positive(settings, "max-download-attempts"),
-        no_new_privileges=settings.get("no-new-privileges", False),
-        registry_mirrors=settings.all("registry-mirror"),
-        seccomp_profile=settings.get("seccomp-profile", ""),
-        shutdown_timeout_s=settings.get("shutdown-timeout", 0),
-        idle_exit_s=settings.get("idle-exit-s", 0),
+        labels=tuple(map(checks.label, settings.all("label"))),
+        shutdown_timeout_s=checks.number("shutdown-timeout", settings.get("shutdown-timeout", 0), least=0),
+        idle_exit_s=checks.number("idle-exit-s", settings.get("idle-exit-s", 0), least=0),
         ready_fd=settings.get("ready-fd", -1),
     )
+
+
+def _places(settings: _Settings) -> dict[str, Any]:
+    """Where the daemon listens, writes and logs."""
+    tls = _tls(settings)
+    debug = settings.get("debug", False)
+    return {
+        "addresses": tuple(parse_address(text, tls=tls is not None) for text in settings.all("host")),
+        "group": settings.get("group", ""),
+        "has_default_group": "group" not in settings.given,
+        "data_root": settings.path("data-root"),
+        "exec_root": settings.path("exec-root"),
+        "pidfile": settings.path("pidfile", settings.get("exec-root", "") + "/wherryd.pid"),
+        "log_level": _log_level("debug" if debug else settings.get("log-level", "")),
+        "debug": debug,
+        "tls": tls,
+        "allows_plain_tcp": False in (settings.given.get("tls"), settings.given.get("tlsverify")),
+        "allows_plain_loopback": settings.get("plain-loopback", False),
+        "storage_driver": _storage_driver(settings.get("storage-driver", "")),
+    }
+
+
+def _container_defaults(settings: _Settings) -> dict[str, Any]:
+    """What containers get that say nothing."""
+    cgroupns, ipc = "default-cgroupns-mode", "default-ipc-mode"
+    log_driver = checks.log_driver(settings.get("log-driver", ""))
+    return {
+        "cgroup_parent": settings.get("cgroup-parent", ""),
+        "default_cgroupns_mode": checks.one_of(cgroupns, settings.get(cgroupns, ""), ("", "host", "private")),
+        "default_ipc_mode": checks.one_of(ipc, settings.get(ipc, ""), ("private", "shareable")),
+        "default_shm_size": checks.number("default-shm-size", settings.get("default-shm-size", 0), least=0),
+        "default_ulimits": tuple(map(checks.ulimit, settings.all("default-ulimit"))),
+        "dns": tuple(map(checks.dns_server, settings.all("dns"))),
+        "dns_options": tuple(map(checks.dns_word("dns-opt"), settings.all("dns-opt"))),
+        "dns_search": tuple(map(checks.dns_word("dns-search"), settings.all("dns-search"))),
+        "init": settings.get("init", False),
+        "log_driver": log_driver,
+        "log_options": checks.log_options(log_driver, settings.map("log-opt")),
+        "no_new_privileges": settings.get("no-new-privileges", False),
+        "seccomp_profile": _seccomp_profile(settings),
+    }
+
+
+def _registries(settings: _Settings) -> dict[str, Any]:
+    """How registries are spoken to."""
+    counts = ("max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts")
+    return {
+        "insecure_registries": tuple(map(checks.insecure_registry, settings.all("insecure-registry"))),
+        "registry_mirrors": tuple(map(checks.registry_mirror, settings.all("registry-mirror"))),
+        **{name.replace("-", "_"): checks.number(name, settings.get(name, 0), least=1) for name in counts},
+    }
+
+
+def _seccomp_profile(settings: _Settings) -> str:
+    """`builtin`, nothing, or the absolute path of a file that holds a profile."""
+    name = settings.get("seccomp-profile", "")
+    path = name if name in ("", "builtin") else str(settings.path("seccomp-profile"))
+    checks.seccomp_profile(path)
+    return path
 
 
 def _tls(settings: _Settings) -> Tls | None:
@@ -195,15 +234,10 @@ def _tls(settings: _Settings) -> Tls | None:
     if not (verify or settings.get("tls", False)):
         return None
     return Tls(
-        certificate=settings.get("tlscert", ""),
-        key=settings.get("tlskey", ""),
-        client_ca=settings.get("tlscacert", "") if verify else None,
+        certificate=str(settings.path("tlscert")),
+        key=str(settings.path("tlskey")),
+        client_ca=str(settings.path("tlscacert")) if verify else None,
     )
-
-
-def _absolute(path: str) -> Path:
-    """`path` from the directory the daemon was started in, which it leaves."""
-    return Path(os.path.abspath(path))
 
 
 def _log_level(level: str) -> str:
@@ -217,39 +251,3 @@ def _storage_driver(name: str) -> str:
     if name not in _STORAGE_DRIVERS:
         raise InvalidArgument(f"unknown storage driver {name}: expected {', '.join(_STORAGE_DRIVERS)}")
     return _STORAGE_DRIVERS[name]
-
-
-def _one_of(settings: _Settings, name: str, allowed: Sequence[str]) -> str:
-    value = settings.get(name, "")
-    if value not in allowed:
-        expected = ", ".join(filter(None, allowed))
-        raise InvalidArgument(f"invalid value {value!r} for {name}: expected one of {expected}")
-    return value
-
-
-def _positive(settings: _Settings, name: str) -> int:
-    value = settings.get(name, 0)
-    if value < 1:
-        raise InvalidArgument(f"invalid {name}: {value}")
-    return value
-
-
-def _labels(labels: tuple[str, ...]) -> tuple[str, ...]:
-    for label in labels:
-        if not label.partition("=")[1]:
-            raise InvalidArgument(f"bad attribute format: {label}")
-    return labels
-
-
-def _parse_ulimit(text: str) -> Ulimit:
-    """`nofile=1024:2048`, or one number for both; -1 is no limit."""
-    name, _, limits = text.partition("=")
-    soft, colon, hard = limits.partition(":")
-    try:
-        low = int(soft)
-        high = int(hard) if colon else low
-    except ValueError:
-        raise InvalidArgument(f"invalid ulimit argument: {text}") from None
-    if not name or (high != -1 and (low > high or low == -1)):
-        raise InvalidArgument(f"ulimit soft limit must be less than or equal to hard limit: {text}")
-    return Ulimit(name=name, soft=low, hard=high)

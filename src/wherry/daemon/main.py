@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 from wherry import __version__
 from wherry.daemon import options
 from wherry.daemon.config import Config, load
 from wherry.daemon.locks import held_root, pidfile
-from wherry.daemon.options import Given
 from wherry.daemon.service import Daemon
 from wherry.diagnostics import logs
 from wherry.diagnostics.logs import log
@@ -30,11 +31,12 @@ def main(argv: list[str]) -> int:
         if flags.get("version"):
             print(f"wherryd version {__version__}")
             return 0
-        config = load(flags)
+        directory = Path.cwd()
+        config = load(flags, directory=directory)
         if flags.get("validate"):
             print("configuration OK")
             return 0
-        return _run(config, flags)
+        return _run(config, lambda: load(flags, directory=directory))
     except WherryError as error:
         print(f"wherryd: {error}", *filter(None, [error.hint]), sep="\n", file=sys.stderr)
     except OSError as error:  # a root, a file or a disk that cannot be used
@@ -42,7 +44,7 @@ def main(argv: list[str]) -> int:
     return 1
 
 
-def _run(config: Config, flags: Given) -> int:
+def _run(config: Config, read_again: Callable[[], Config]) -> int:
     logs.set_level(config.log_level)
     if os.geteuid() != 0:
         raise InvalidArgument("the daemon needs to be started as root")
@@ -53,6 +55,6 @@ def _run(config: Config, flags: Given) -> int:
         for root in dict.fromkeys((config.data_root, config.exec_root)):
             held.enter_context(held_root(root, wait_s=wait_s))
         held.enter_context(pidfile(config.pidfile))
-        asyncio.run(Daemon(config, lambda: load(flags)).run())
+        asyncio.run(Daemon(config, read_again).run())
     log("info", "daemon ended")
     return 0

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from wherry.core.content.local import LocalContent
 from wherry.core.images import ImageStore
@@ -19,9 +15,9 @@ from wherry.core.snapshots import Snapshotter
 from wherry.core.tasks import TaskService
 from wherry.core.threads import Threads
 from wherry.core.transfer import TransferServices
+from wherry.daemon import checks
 from wherry.daemon.config import Config
 from wherry.engine.engine import TENANT, Engine, EngineConfig
-from wherry.errors import InvalidArgument
 
 _CERTIFICATES = Path("/etc/wherry/certs.d")
 
@@ -117,24 +113,9 @@ def engine_config(config: Config) -> EngineConfig:
         dns_options=config.dns_options,
         init=config.init,
         no_new_privileges=config.no_new_privileges,
-        seccomp_profile=_seccomp_profile(config.seccomp_profile),
+        seccomp_profile=checks.seccomp_profile(config.seccomp_profile),
         labels=config.labels,
         insecure_registries=config.insecure_registries,
         registry_mirrors=config.registry_mirrors,
         debug=config.debug,
     )
-
-
-def _seccomp_profile(path: str) -> dict[str, Any] | None:
-    """The profile in the file `path`; none given is the built-in one.
-
-    Raises:
-        InvalidArgument: it cannot be read.
-    """
-    if path in ("", "builtin"):
-        return None
-    try:
-        profile: dict[str, Any] = msgspec.json.decode(Path(os.fspath(path)).read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError) as error:
-        raise InvalidArgument(f"opening seccomp profile ({path}) failed: {error}") from error
-    return profile

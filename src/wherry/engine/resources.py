@@ -24,7 +24,7 @@ _UNLIMITED_WITHOUT_KILLER = (
     "OOM killer is disabled for the container, but no memory limit is set, "
     "this can result in the system running out of resources."
 )
-_ULIMITS = {
+ULIMITS = {
     "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc",
     "rss", "rtprio", "rttime", "sigpending", "stack",
 }  # fmt: skip
@@ -127,7 +127,7 @@ def parse_set(text: str) -> set[int] | None:
 
 
 def _check_ulimit(ulimit: Ulimit) -> None:
-    if ulimit.name not in _ULIMITS:
+    if ulimit.name not in ULIMITS:
         raise InvalidArgument(f"invalid ulimit type: {ulimit.name}")
     if ulimit.hard != -1 and (ulimit.soft == -1 or ulimit.soft > ulimit.hard):
         raise InvalidArgument(f"ulimit soft limit must be less than or equal to hard limit: "

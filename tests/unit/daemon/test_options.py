@@ -144,10 +144,55 @@ class TestConfig:
             (["--label", "x"], "bad attribute format: x"),
             (
                 ["--default-ulimit", "nofile=3:2"],
-                "ulimit soft limit must be less than or equal",
+                "invalid value 'nofile=3:2' for default-ulimit: expected NAME=SOFT[:HARD] with a soft limit",
             ),
             (["--default-ipc-mode", "x"], "invalid value 'x' for default-ipc-mode"),
-            (["--max-concurrent-downloads", "0"], "invalid max-concurrent-downloads: 0"),
+            (
+                ["--max-concurrent-downloads", "0"],
+                "invalid value '0' for max-concurrent-downloads: expected 1",
+            ),
+            (["--log-driver", "syslog"], "invalid value 'syslog' for log-driver: expected one of json-file"),
+            (
+                ["--log-opt", "foo=bar"],
+                "invalid value 'foo=bar' for log-opt: expected an option of json-file",
+            ),
+            (["--log-opt", "max-file=0"], "invalid value 'max-file=0' for log-opt: expected an option of"),
+            (
+                ["--insecure-registry", "10.0.0.0/99"],
+                "invalid value '10.0.0.0/99' for insecure-registry: expe",
+            ),
+            (
+                ["--insecure-registry", "http://a"],
+                "invalid value 'http://a' for insecure-registry: expected HO",
+            ),
+            (
+                ["--insecure-registry", "a:b"],
+                "invalid value 'a:b' for insecure-registry: expected HOST[:PORT]",
+            ),
+            (["--default-ulimit", "bogus=1"], "invalid value 'bogus=1' for default-ulimit: expected NAME="),
+            (["--default-ulimit", "nofile"], "invalid value 'nofile' for default-ulimit: expected NAME="),
+            (
+                ["--default-ulimit", "nofile=-7"],
+                "invalid value 'nofile=-7' for default-ulimit: expected NAME=",
+            ),
+            (["--dns", "notanip"], "invalid value 'notanip' for dns: expected an IP address"),
+            (["--dns-opt", "a b"], "invalid value 'a b' for dns-opt: expected one word"),
+            (["--dns-search", "a\nb"], "invalid value 'a\\nb' for dns-search: expected one word"),
+            (
+                ["--registry-mirror", "foo"],
+                "invalid value 'foo' for registry-mirror: expected http://HOST[:POR",
+            ),
+            (
+                ["--registry-mirror", "https://a/b"],
+                "invalid value 'https://a/b' for registry-mirror: expected",
+            ),
+            (
+                ["--seccomp-profile", "/nope"],
+                "invalid value '/nope' for seccomp-profile: expected a file with",
+            ),
+            (["--seccomp-profile", "/dev/null"], "invalid value '/dev/null' for seccomp-profile: expected a"),
+            (["--shutdown-timeout", "-1"], "invalid value '-1' for shutdown-timeout: expected 0 or more"),
+            (["--idle-exit-s", "-1"], "invalid value '-1' for idle-exit-s: expected 0 or more"),
         ],
     )
     def test_a_value_that_cannot_be_is_named(self, words: list[str], text: str) -> None:
@@ -155,3 +200,31 @@ class TestConfig:
             self.load(*words)
 
         assert str(caught.value).startswith(text)
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["--log-driver", "none", "--log-opt", "max-size=1m"],
+            ["--insecure-registry", "10.1.2.3/8", "--insecure-registry", "a.example:5000"],
+            ["--insecure-registry", "::1/128", "--insecure-registry", "[::1]:5000"],
+            ["--default-ulimit", "nofile=1:2", "--default-ulimit", "core=-1"],
+            ["--dns", "fe80::1", "--dns-opt", "ndots:2", "--dns-search", "a.example"],
+            ["--registry-mirror", "http://127.0.0.1:5000", "--registry-mirror", "https://a.example/"],
+            ["--seccomp-profile", "builtin", "--shutdown-timeout", "0"],
+        ],
+    )
+    def test_what_can_be_is_taken(self, words: list[str]) -> None:
+        assert self.load(*words)
+
+    def test_every_path_is_from_the_directory_the_daemon_was_started_in(self, tmp_path: Path) -> None:
+        (tmp_path / "p.json").write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        (tmp_path / "d.json").write_text('{"seccomp-profile": "p.json", "data-root": "data"}')
+        words = ["--tlsverify", "--tlscacert=a", "--tlscert=b", "--tlskey=../c", "--config-file=d.json"]
+
+        read = config.load(options.parse_flags([*words, "--pidfile", "pid"]), directory=tmp_path)
+
+        assert read.tls == config.Tls(
+            certificate=str(tmp_path / "b"), key=str(tmp_path.parent / "c"), client_ca=str(tmp_path / "a")
+        )
+        assert read.seccomp_profile == str(tmp_path / "p.json")
+        assert (read.data_root, read.pidfile) == (tmp_path / "data", tmp_path / "pid")
