@@ -203,6 +203,19 @@ def test_a_lost_shim_ends_its_task_and_nothing_of_it_runs_on(bench: Bench) -> No
     run(test)
 
 
+def test_a_created_task_whose_shim_was_lost_can_be_deleted_at_once(bench: Bench) -> None:
+    async def test() -> None:
+        async with bench:
+            task = await bench.create("sleep", "1000")
+            os.kill(shim_pid(bench, task), signal.SIGKILL)
+
+            await task.delete()
+
+            assert not bench.bundle(task).exists()
+
+    run(test)
+
+
 def test_a_shim_that_was_lost_while_nobody_looked_is_cleaned_up_at_the_next_start(bench: Bench) -> None:
     async def test() -> None:
         async with bench:

@@ -134,7 +134,10 @@ class Task:
         if self.state != "stopped":
             if self.state != "created":
                 raise Conflict(f"task {self.id} is {self.state}")
-            await self.kill(9)
+            try:
+                await self.kill(9)
+            except Conflict:
+                pass  # it has ended meanwhile, by itself or with its shim
         await self.released
         self.deleting = True
         if self._connection is not None:
