@@ -37,7 +37,7 @@ vm: setup-test      ## the tests that need cgroup v2 and systemd, in a virtual m
 	WHERRY_VM=1 $(BIN)/python -m pytest -m vm
 
 bench: setup-test   ## side by side with runc, crun, podman and docker.io; writes docs/benchmarks.md
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --write docs/benchmarks.md
 
 clean:
 	rm -rf .venv .cache

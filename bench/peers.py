@@ -118,14 +118,18 @@ def wherryd() -> Iterator[Peer]:
 def podman() -> Iterator[Peer]:
     """Debian's podman, which has no daemon."""
     root = Path(tempfile.mkdtemp(prefix="bench-podman-"))
+    # Its default limits ask for more than a root without CAP_SYS_RESOURCE may give.
+    configuration = root / "containers.conf"
+    configuration.write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n')
+    env = environment(CONTAINERS_CONF=str(configuration))
     client = [
         "podman", "--root", f"{root}/data", "--runroot", f"{root}/run", "--tmpdir", f"{root}/tmp",
         "--cgroup-manager=cgroupfs", "--events-backend=file", "--storage-driver=overlay",
     ]  # fmt: skip
     try:
-        yield Peer("podman", client, environment(), 0, root)
+        yield Peer("podman", client, env, 0, root)
     finally:
-        subprocess.run([*client, "rm", "-af"], env=environment(), capture_output=True, check=False)
+        subprocess.run([*client, "rm", "-af"], env=env, capture_output=True, check=False)
         _unmount_below(root)
         shutil.rmtree(root, ignore_errors=True)
 
