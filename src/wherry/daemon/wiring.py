@@ -19,7 +19,7 @@ from wherry.daemon import checks
 from wherry.daemon.config import Config
 from wherry.engine.engine import TENANT, Engine, EngineConfig
 
-_CERTIFICATES = Path("/etc/wherry/certs.d")
+_CERTIFICATES = (Path("/etc/docker/certs.d"), Path("/etc/wherry/certs.d"))
 
 
 @asynccontextmanager

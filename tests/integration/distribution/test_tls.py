@@ -72,8 +72,13 @@ def test_an_unknown_authority_is_refused(secure: FakeRegistry, threads: Threads)
     assert not secure.requests
 
 
+def trusting(path: Path) -> RegistryOptions:
+    """With two directories of certificates, the first of which is missing."""
+    return RegistryOptions(certificates=(path / "none", path / "certs.d"), **FAST)
+
+
 def test_a_configured_authority_is_trusted(secure: FakeRegistry, threads: Threads, tmp_path: Path) -> None:
-    assert run(resolve(threads, secure, RegistryOptions(certificates=tmp_path / "certs.d", **FAST)))
+    assert run(resolve(threads, secure, trusting(tmp_path)))
 
 
 @pytest.mark.parametrize("secure", ["other.example"], indirect=True)
@@ -81,7 +86,7 @@ def test_a_certificate_of_another_host_is_refused(
     secure: FakeRegistry, threads: Threads, tmp_path: Path
 ) -> None:
     with pytest.raises(Unavailable, match="certificate verify failed"):
-        run(resolve(threads, secure, RegistryOptions(certificates=tmp_path / "certs.d", **FAST)))
+        run(resolve(threads, secure, trusting(tmp_path)))
 
 
 def test_a_listed_registry_needs_no_certificate(secure: FakeRegistry, threads: Threads) -> None:

@@ -47,8 +47,8 @@ class RegistryOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Base URLs tried before Docker Hub, for pulls only."""
     trusted_realms: tuple[str, ...] = ()
     """Hosts of token servers that may receive the credentials of any registry."""
-    certificates: Path | None = None
-    """Directory of `HOST[:PORT]/{*.crt,*.cert,*.key}`, as /etc/docker/certs.d."""
+    certificates: tuple[Path, ...] = ()
+    """Directories of `HOST[:PORT]/{*.crt,*.cert,*.key}`, as /etc/docker/certs.d."""
     attempts: int = 5
     backoff_s: float = 0.5
     """The wait after a first failure; it doubles with each further one."""

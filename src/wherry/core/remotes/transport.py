@@ -189,8 +189,8 @@ class Transport:
 
     def _tls(self, origin: Origin) -> ssl.SSLContext:
         context = ssl.create_default_context()
-        if self._options.certificates:
-            _load_certificates(context, self._options.certificates / origin.authority)
+        for directory in self._options.certificates:
+            _load_certificates(context, directory / origin.authority)
         if is_insecure(origin, self._options):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
