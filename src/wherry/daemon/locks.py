@@ -1,7 +1,7 @@
 """One daemon for each data root and each exec root.
 
-A root is locked by flock(2) on a file in it, which the kernel drops however the holder ends; the number of
-the holder stands in the file only to be shown.
+A root is locked by flock(2) on a file in it, which the kernel drops however the holder ends; the holder's
+number, and in a second line where it listens, stand in the file only to be shown.
 """
 
 from __future__ import annotations
@@ -23,17 +23,21 @@ class RootInUse(Conflict):
     """Another daemon has the root."""
 
     def __init__(self, root: Path, holder: str) -> None:
+        pid, _, addresses = holder.partition("\n")
+        steps = [f"speak to it at {addresses}"] if addresses else []
+        steps += [f"end it with: kill {pid}"] if pid else []
         super().__init__(
-            f"{root} is in use by another wherryd (pid {holder or 'unknown'})",
-            hint="give this one roots of its own with --data-root and --exec-root",
+            f"{root} is in use by another wherryd (pid {pid or 'unknown'})",
+            hint=", or ".join([*steps, "give this one roots of its own with --data-root and --exec-root"]),
         )
 
 
 @contextmanager
-def held_root(root: Path, *, wait_s: float = 0) -> Iterator[None]:
+def held_root(root: Path, *, addresses: str = "", wait_s: float = 0) -> Iterator[None]:
     """Hold `root`, made if needed and closed to others, for the length of the block.
 
-    `wait_s` is for a daemon that is started while another one is ending.
+    `addresses` is where clients reach the holder, to be shown; `wait_s` is for a daemon that is started
+    while another one is ending.
 
     Raises:
         RootInUse: naming the holder.
@@ -51,7 +55,7 @@ def held_root(root: Path, *, wait_s: float = 0) -> Iterator[None]:
             time.sleep(_POLL_S)
     with lock:
         os.ftruncate(lock.fd, 0)
-        os.pwrite(lock.fd, b"%d\n" % os.getpid(), 0)
+        os.pwrite(lock.fd, os.fsencode("".join(f"{line}\n" for line in (os.getpid(), addresses) if line)), 0)
         yield
 
 

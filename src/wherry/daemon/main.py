@@ -51,9 +51,10 @@ def _run(config: Config, read_again: Callable[[], Config]) -> int:
     os.umask(0o022)
     os.chdir("/")
     wait_s = _TAKE_OVER_S if config.idle_exit_s else 0
+    addresses = " ".join(str(address) for address in config.addresses if address.scheme != "fd")
     with ExitStack() as held:
         for root in dict.fromkeys((config.data_root, config.exec_root)):
-            held.enter_context(held_root(root, wait_s=wait_s))
+            held.enter_context(held_root(root, addresses=addresses, wait_s=wait_s))
         held.enter_context(pidfile(config.pidfile))
         asyncio.run(Daemon(config, read_again).run())
     log("info", "daemon ended")

@@ -44,6 +44,17 @@ def test_a_root_is_held_by_one_process_which_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path} is in use by another wherryd (pid {pid})"
 
 
+def test_who_is_refused_a_root_is_told_what_can_be_done(tmp_path: Path) -> None:
+    hold = HOLD_ROOT.replace("argv[1])", "argv[1]), addresses='unix:///a'", 1)
+    with another_process(hold, tmp_path) as pid, pytest.raises(RootInUse) as caught, held_root(tmp_path):
+        pass
+
+    assert caught.value.hint == (
+        f"speak to it at unix:///a, or end it with: kill {pid}, "
+        "or give this one roots of its own with --data-root and --exec-root"
+    )
+
+
 def test_a_root_is_free_when_its_holder_is_gone(tmp_path: Path) -> None:
     with another_process(HOLD_ROOT, tmp_path):
         pass
