@@ -126,6 +126,7 @@ class Task:
     async def delete(self) -> None:
         """Acknowledge the exit: waits for `released`, ends the shim, removes the bundle.
 
+        The shim has answered then and ends by itself, a moment later: it holds nothing of the task any more.
         A created task that was never started is killed first.
 
         Raises:
