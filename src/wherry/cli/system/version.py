@@ -1,4 +1,7 @@
-"""`version`"""
+"""`version`: what the client is and, where one answers, the daemon.
+
+Without a daemon the client's part is shown all the same, and the failure to reach one is the command's.
+"""
 
 from __future__ import annotations
 
