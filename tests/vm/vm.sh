@@ -37,8 +37,7 @@ VM_ACCEL=${VM_ACCEL:-auto} VM_TIMEOUT=${VM_TIMEOUT:-1800}
 [ -z "${VM_APPEND:-}" ] || VM_COLD=1
 BASE_PKGS="systemd systemd-sysv libpam-systemd dbus dbus-user-session udev kmod procps
   iproute2 nftables iptables busybox-static python3 uidmap slirp4netns passt
-  fuse-overlayfs apparmor ca-certificates iputils-ping python3-pytest python3-pytest-timeout
-  python3-hypothesis"
+  fuse-overlayfs apparmor ca-certificates iputils-ping"
 HOST_PKGS="qemu-system-x86 mmdebstrap e2fsprogs"
 KARGS="console=ttyS0 root=/dev/vda rw net.ifnames=0 mitigations=off quiet loglevel=4 audit=0 no_timer_check"
 
