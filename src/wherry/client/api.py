@@ -9,6 +9,7 @@ body cannot be sent twice asks `/_ping` first.  DOCKER_API_VERSION fixes the ver
 from __future__ import annotations
 
 import os
+import select
 
 from wherry.client.failures import ConnectionFailed, ProtocolError, error_response
 from wherry.client.http import Connection, query_string, quote
@@ -223,6 +224,9 @@ class Client:
 
     def _take_idle(self) -> Connection | None:
         connection, self._idle = self._idle, None
+        if connection is not None and _is_readable(connection.stream):
+            connection.close()  # the daemon has ended it meanwhile, or says what nobody asked for
+            return None
         return connection
 
     def _retire(self, connection: Connection) -> None:
@@ -230,6 +234,12 @@ class Client:
             self._idle = connection
         else:
             connection.close()
+
+
+def _is_readable(stream: Stream) -> bool:
+    poll = select.poll()
+    poll.register(stream.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class Pending:

@@ -124,6 +124,14 @@ def test_the_connection_is_used_again_after_success_and_after_an_error(socket_pa
     assert daemon.connection_count == 1
 
 
+def test_a_connection_that_the_daemon_has_ended_is_not_used_again(socket_path: Path) -> None:
+    client = client_of(socket_path)
+    for number in (1, 2):  # the second daemon follows the first, as after a restart
+        with FakeDaemon(socket_path, {"GET /x": Reply(200, {"daemon": number})}):
+            assert client.json("GET", "/x") == {"daemon": number}
+        socket_path.unlink(missing_ok=True)
+
+
 def test_a_missing_socket_and_a_dead_one_have_dockers_texts(socket_path: Path) -> None:
     with pytest.raises(
         ConnectionFailed, match=r"failed to connect to the docker API at unix://.*no such file"
