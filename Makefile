@@ -34,7 +34,7 @@ conformance: setup-test  ## other people's clients and peers; TARGET=reference r
 	TARGET=$(TARGET) $(BIN)/python -m pytest tests/conformance
 
 vm: setup-test      ## the tests that need cgroup v2 and systemd, in a virtual machine
-	WHERRY_VM=1 $(BIN)/python -m pytest -m vm
+	$(BIN)/python -m pytest tests/vm
 
 bench: setup-test   ## side by side with runc, crun, podman and docker.io; writes docs/benchmarks.md
 	$(BIN)/python -m bench --write docs/benchmarks.md
