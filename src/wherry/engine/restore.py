@@ -121,7 +121,7 @@ async def _rejoin_execs(engine: Engine, container: Container, task: Task) -> Non
         if record.id not in known or not await _was_started(task, record.id):
             continue
         found = Exec(record, container)
-        found.state = "running"
+        found.state, found.pid = "running", task.exec_pid(record.id)
         container.execs[record.id] = found
         engine.spawn(watch_exec(engine, found, task), f"exit of exec {record.id}")
 

@@ -130,6 +130,7 @@ class TestRestart:
                 await start_container(engine, "box")
                 running = (await create_exec(engine, "box", ExecConfig(cmd=["sleep", "60"])))["Id"]
                 await start_exec(engine, running, ExecStartRequest(detach=True))
+                pid = (await inspect_exec(engine, running))["Pid"]
                 prepared = (await create_exec(engine, "box", ExecConfig(cmd=["true"])))["Id"]
                 container = engine.containers.find("box")
                 write_exec(engine, container.id, container.execs[prepared].record)
@@ -138,7 +139,8 @@ class TestRestart:
                 await container.task.create_exec(prepared, process)
 
             async with roots.engine() as engine:
-                assert (await inspect_exec(engine, running))["Running"]
+                shown = await inspect_exec(engine, running)
+                assert (shown["Running"], shown["Pid"]) == (True, pid)
                 with pytest.raises(NotFound):
                     await inspect_exec(engine, prepared)
 

@@ -11,13 +11,7 @@ from typing import Any
 import msgspec
 
 from wherry.core.tasks.connection import Connection
-from wherry.core.tasks.values import (
-    AttachEnd,
-    ExecNotFound,
-    Exit,
-    TaskEvent,
-    TaskState,
-)
+from wherry.core.tasks.values import AttachEnd, ExecNotFound, Exit, TaskEvent, TaskState
 from wherry.errors import Conflict, Unavailable
 
 
@@ -43,6 +37,7 @@ class Task:
         self._exited: asyncio.Future[Exit] = self._loop.create_future()
         self._released: asyncio.Future[None] = self._loop.create_future()
         self._execs: dict[str, asyncio.Future[Exit]] = {}
+        self._exec_pids: dict[str, int] = {}
         self._attachments: dict[int, asyncio.Future[AttachEnd]] = {}
         self._ended_early: dict[int, AttachEnd] = {}  # the end overtook the answer to `attach`
         self._rootfs_users = 0
@@ -251,10 +246,16 @@ class Task:
         """
         self._exec(exec_id)
         pid: int = (await self._call("start_exec", exec_id=exec_id))["pid"]
+        self._exec_pids[exec_id] = pid
         return pid
+
+    def exec_pid(self, exec_id: str) -> int:
+        """The process id of an exec that was started; 0 of any other."""
+        return self._exec_pids.get(exec_id, 0)
 
     async def delete_exec(self, exec_id: str) -> None:
         """Forget an ended exec; its exit code has been asked for and kept elsewhere."""
+        self._exec_pids.pop(exec_id, None)
         if self._execs.pop(exec_id, None) is not None and self._connection is not None:
             await self._call("delete_exec", exec_id=exec_id)
 
@@ -307,6 +308,7 @@ class Task:
         self.state = hello["state"]
         for exec_id, each in hello["execs"].items():
             waiter = self._execs.setdefault(exec_id, self._loop.create_future())
+            self._exec_pids[exec_id] = each["pid"]
             if each["exit"] is not None and not waiter.done():
                 waiter.set_result(exit_from(each["exit"]))
         if hello["exit"] is not None:
