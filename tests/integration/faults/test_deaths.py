@@ -47,11 +47,14 @@ def ask(daemon: Daemon, method: str, path: str, body: object = None) -> Any:
         connection.close()
 
 
-def start_client(daemon: Daemon, *args: str) -> subprocess.Popen[bytes]:
-    """A docker CLI that runs on beside the test, its input held open."""
-    env = {"PATH": SEARCH_PATH, "HOME": str(daemon.root), "DOCKER_HOST": daemon.host}
+def start_client(daemon: Daemon, *args: str, program: str = "docker") -> subprocess.Popen[bytes]:
+    """A client that runs on beside the test, its input held open."""
+    env = {"PATH": SEARCH_PATH, "HOME": str(daemon.root), "DOCKER_HOST": daemon.host, "LANG": "C.UTF-8"}
     pipe = subprocess.PIPE
-    return subprocess.Popen(["docker", *args], env=env, stdin=pipe, stdout=pipe, stderr=pipe)
+    return subprocess.Popen([program, *args], env=env, stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+either_client = pytest.mark.parametrize("program", ["docker", "wherry"])
 
 
 def pid_of(daemon: Daemon, name: str) -> int:
@@ -106,10 +109,13 @@ def test_an_execs_exit_code_arrives_although_daemon_and_spawner_died(daemon: Dae
     assert out == b"through\n"
 
 
-def test_a_client_of_an_exec_sees_its_code_through_a_restart_of_the_daemon(daemon: Daemon) -> None:
+@either_client
+def test_a_client_of_an_exec_sees_its_code_through_a_restart_of_the_daemon(
+    daemon: Daemon, program: str
+) -> None:
     daemon.client("run", "-d", "--name", "box", *NONE, "busybox", "sleep", "600")
     script = "echo in; until [ -e /go ]; do sleep 0.05; done; echo out; exit 23"
-    client = start_client(daemon, "exec", "box", "sh", "-c", script)
+    client = start_client(daemon, "exec", "box", "sh", "-c", script, program=program)
     assert client.stdout is not None
     assert client.stdout.read(3) == b"in\n"
     init = pid_of(daemon, "box")
@@ -118,8 +124,8 @@ def test_a_client_of_an_exec_sees_its_code_through_a_restart_of_the_daemon(daemo
     daemon.start()
     Path(f"/proc/{init}/root/go").touch()
 
-    out, _ = client.communicate(timeout=DEADLINE_S)
-    assert (out, client.returncode) == (b"out\n", 23)
+    out, err = client.communicate(timeout=DEADLINE_S)
+    assert (out, err, client.returncode) == (b"out\n", b"", 23)
 
 
 def test_no_line_is_lost_while_daemons_come_and_go(daemon: Daemon) -> None:
@@ -140,9 +146,10 @@ def test_no_line_is_lost_while_daemons_come_and_go(daemon: Daemon) -> None:
     assert lines == [b"%d" % number for number in range(1, len(lines) + 1)]
 
 
-@pytest.mark.parametrize("words", [["run", "-i", "--rm"], ["run", "-i"]])
-def test_a_client_ends_when_its_shim_was_killed(daemon: Daemon, words: list[str]) -> None:
-    client = start_client(daemon, *words, "--name", "box", *NONE, "busybox", "cat")
+@either_client
+@pytest.mark.parametrize("words", [["run", "-i", "--rm"], ["run", "-i"]], ids=["removed", "kept"])
+def test_a_client_ends_when_its_shim_was_killed(daemon: Daemon, words: list[str], program: str) -> None:
+    client = start_client(daemon, *words, "--name", "box", *NONE, "busybox", "cat", program=program)
     wait_until(lambda: daemon.client("ps", "-q", "-f", "status=running").stdout)
 
     os.kill(parent_of(pid_of(daemon, "box")), signal.SIGKILL)
@@ -152,9 +159,10 @@ def test_a_client_ends_when_its_shim_was_killed(daemon: Daemon, words: list[str]
     client.communicate()
 
 
-def test_a_client_of_an_exec_ends_when_its_shim_was_killed(daemon: Daemon) -> None:
+@either_client
+def test_a_client_of_an_exec_ends_when_its_shim_was_killed(daemon: Daemon, program: str) -> None:
     daemon.client("run", "-d", "--name", "box", *NONE, "busybox", "sleep", "600")
-    client = start_client(daemon, "exec", "-i", "box", "sh", "-c", "echo in; cat")
+    client = start_client(daemon, "exec", "-i", "box", "sh", "-c", "echo in; cat", program=program)
     assert client.stdout is not None
     assert client.stdout.read(3) == b"in\n"
 
@@ -165,8 +173,9 @@ def test_a_client_of_an_exec_ends_when_its_shim_was_killed(daemon: Daemon) -> No
     client.communicate()
 
 
-def test_a_client_whose_daemon_and_container_died_ends(daemon: Daemon) -> None:
-    client = start_client(daemon, "run", "-i", "--name", "box", *NONE, "busybox", "cat")
+@either_client
+def test_a_client_whose_daemon_and_container_died_ends(daemon: Daemon, program: str) -> None:
+    client = start_client(daemon, "run", "-i", "--name", "box", *NONE, "busybox", "cat", program=program)
     wait_until(lambda: daemon.client("ps", "-q", "-f", "status=running").stdout)
     init = pid_of(daemon, "box")
 
@@ -178,6 +187,30 @@ def test_a_client_whose_daemon_and_container_died_ends(daemon: Daemon) -> None:
     client.communicate()
     daemon.start()
     assert daemon.client("wait", "box").stdout == b"137\n"
+
+
+@either_client
+@pytest.mark.parametrize("words", [["wait", "box"], ["logs", "-f", "box"], ["events"]], ids=lambda w: w[0])
+def test_a_client_that_waits_ends_with_its_daemon(daemon: Daemon, words: list[str], program: str) -> None:
+    daemon.client("run", "-d", "--name", "box", *NONE, "busybox", "sleep", "600")
+    client = start_client(daemon, *words, program=program)
+    time.sleep(0.3)
+    assert client.poll() is None
+
+    daemon.kill()
+
+    client.wait(DEADLINE_S)
+    client.communicate()
+    daemon.start()
+
+
+def test_a_daemon_ends_although_its_spawner_does_not(daemon: Daemon) -> None:
+    spawner = spawner_of(daemon)
+    os.kill(spawner, signal.SIGSTOP)
+
+    daemon.terminate()
+
+    assert not Path(f"/proc/{spawner}").exists()
 
 
 def test_restarting_at_once_never_mounts_an_upper_directory_twice(daemon: Daemon) -> None:

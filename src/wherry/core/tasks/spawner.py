@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from wherry.errors import Unavailable
 from wherry.spawner import client
 
 HELLO_TIMEOUT_S = 20.0
+END_TIMEOUT_S = 5.0
 START_ATTEMPTS = 4
 
 
@@ -53,12 +55,19 @@ class Spawner:
         raise Unavailable(f"the spawner ended {START_ATTEMPTS} times before it was ready")
 
     async def close(self) -> None:
-        """End the spawner, and wait for it."""
+        """End the spawner, and wait for it; one that does not end by itself is killed."""
         async with self._starting:
             self._closed = True
             if self._connection is not None:
                 self._connection.close()
-            if self.pid:
+            if not self.pid:
+                return
+            try:
+                async with asyncio.timeout(END_TIMEOUT_S):
+                    await asyncio.shield(self._reaped)
+            except TimeoutError:
+                log("warning", "spawner killed, for it does not end", pid=self.pid)
+                os.kill(self.pid, signal.SIGKILL)
                 await self._reaped
 
     async def _start(self) -> Connection:
