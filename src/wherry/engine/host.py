@@ -63,11 +63,21 @@ def this_host() -> Host:
 
 
 def _limits_swap() -> bool:
-    """Whether memory and swap can be limited together: always on v2, on v1 by a kernel parameter."""
+    """Whether memory and swap can be limited together, which kernels are built or booted without."""
     layout = cgroupfs.layout()
     if layout.version == 2:
-        return True
+        group = cgroupfs.parse_proc_cgroup(_text("/proc/self/cgroup")).get("", "/")
+        return limits_swap_v2(layout.unified or "", group)
     return os.path.exists(f"{layout.mounts.get('memory', '')}/memory.memsw.limit_in_bytes")
+
+
+def limits_swap_v2(root: str, group: str) -> bool:
+    """What the nearest group with a memory controller, from our own `group` up, has to say."""
+    while group.strip("/"):
+        if os.path.exists(f"{root}{group}/memory.current"):
+            return os.path.exists(f"{root}{group}/memory.swap.max")
+        group = os.path.dirname(group)
+    return os.path.exists("/proc/swaps")  # the root has no limits, and a kernel without swap no such file
 
 
 def _text(path: str) -> str:
