@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from wherry.core.tasks import StartFailed
@@ -33,6 +34,14 @@ class StartFailure(NamedTuple):
 
 class RuntimeFailed(WherryError):
     """The runtime could not make or start the container, for a reason that is not the request's."""
+
+
+class NoDeviceDriver(WherryError):
+    """A request for devices that no driver serves.  It has no kind on purpose: Docker answers 500 here."""
+
+    def __init__(self, driver: str, capabilities: Sequence[Sequence[str]]) -> None:
+        sets = " ".join(f"[{' '.join(names)}]" for names in capabilities)
+        super().__init__(f'could not select device driver "{driver}" with capabilities: [{sets}]')
 
 
 def disk_failure(what: str, error: OSError) -> WherryError:

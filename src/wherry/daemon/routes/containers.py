@@ -99,8 +99,9 @@ async def container_start(request: Request, engine: Engine) -> Response:
 
     Query:
         detachKeys: for attaches that give none.
+        checkpoint: refused.
     Answers: 204 started, 304 already running, 400 its command cannot run, 404 no such container,
-        409 paused or being removed.
+        409 paused or being removed, 500 devices of no driver are asked for, 501 from a checkpoint.
 
     Spec: Docker Engine API, ContainerStart.
     """
@@ -109,7 +110,12 @@ async def container_start(request: Request, engine: Engine) -> Response:
             "starting container with non-empty request body was deprecated since API v1.22 "
             "and removed in v1.24"
         )
-    await start_container(engine, request.path["id"], detach_keys=request.query.get("detachKeys") or None)
+    await start_container(
+        engine,
+        request.path["id"],
+        detach_keys=request.query.get("detachKeys") or None,
+        checkpoint=request.query.get("checkpoint"),
+    )
     return answers.nothing()
 
 

@@ -50,7 +50,7 @@ def check_container(config: ContainerConfig, host_config: HostConfig, host: Host
     )
     check_log_config(host_config)
     warnings = check_resources(host_config, host)
-    return warnings + _network_warnings(host_config)
+    return warnings + _network_warnings(host_config) + _health_warnings(config.healthcheck)
 
 
 def _check_config(config: ContainerConfig) -> None:
@@ -198,6 +198,12 @@ def _modes(host_config: HostConfig) -> dict[str, bool]:
         "uts": host_config.uts_mode,
     }
     return {kind: mode != "host" and not mode.startswith("container:") for kind, mode in modes.items()}
+
+
+def _health_warnings(health: HealthConfig | None) -> list[str]:
+    if health is None or not health.test or health.test == ["NONE"]:
+        return []
+    return ["Health checks are not run yet: the container will have no health status"]
 
 
 def _network_warnings(host_config: HostConfig) -> list[str]:

@@ -23,6 +23,7 @@ from wherry.diagnostics.faults import fault_point
 from wherry.engine.container_events import emit_container
 from wherry.engine.containers.checks import check_container
 from wherry.engine.containers.directory import make_directory, remove_directory
+from wherry.engine.containers.endpoints import check_endpoints
 from wherry.engine.containers.merge import command_line, merge_config
 from wherry.engine.containers.volumes import fill_volumes
 from wherry.engine.failures import disk_failure
@@ -91,7 +92,8 @@ def _plan(
         config = msgspec.structs.replace(
             config, hostname=host.name if network == "host" else container_id[:SHORT_ID]
         )
-    warnings = check_container(config, host_config, host)
+    endpoints = _endpoints(body)
+    warnings = check_container(config, host_config, host) + check_endpoints(config, endpoints)
     path, args = command_line(config)
     return (
         ContainerRecord(
@@ -107,7 +109,7 @@ def _plan(
             chain_id=image.chain_id,
             driver=engine.snapshots.name,
             mounts=_plan_mounts(engine, config, host_config),
-            endpoints=_endpoints(body),
+            endpoints=endpoints,
         ),
         warnings,
     )

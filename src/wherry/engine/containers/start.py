@@ -23,10 +23,10 @@ from wherry.engine.containers.inputs import container_spec
 from wherry.engine.containers.supervise import handle_removal, watch
 from wherry.engine.containers.volumes import announce_mounts, announce_unmounts, prepare_sources
 from wherry.engine.detach_keys import parse_detach_keys
-from wherry.engine.failures import start_failure
+from wherry.engine.failures import NoDeviceDriver, start_failure
 from wherry.engine.log_attributes import log_attributes
 from wherry.engine.records import ContainerState
-from wherry.errors import Conflict, NotModified, WherryError
+from wherry.errors import Conflict, NotModified, Unsupported, WherryError
 
 if TYPE_CHECKING:
     from wherry.core.tasks import Task
@@ -36,18 +36,23 @@ if TYPE_CHECKING:
     from wherry.engine.records import ContainerRecord
 
 
-async def start_container(engine: Engine, reference: str, *, detach_keys: str | None = None) -> None:
+async def start_container(
+    engine: Engine, reference: str, *, detach_keys: str | None = None, checkpoint: str = ""
+) -> None:
     """Start a container; returns when its program has been executed.
 
     `detach_keys` is checked only: each attach brings its own.
 
     Raises:
+        Unsupported: from a checkpoint.
         NotFound: no such container.
         NotModified: it runs already.
         Conflict: it is paused or being removed.
         InvalidArgument: its program cannot be executed, or a mount does not fit.
     """
     parse_detach_keys(detach_keys)
+    if checkpoint:
+        raise Unsupported(f"cannot start from checkpoint {checkpoint!a}: there are no checkpoints here")
     container = engine.containers.find(reference)
     async with container.lock:
         check_startable(container)
@@ -103,6 +108,8 @@ def _started(record: ContainerRecord, task: Task, restart_count: int) -> Contain
 
 async def _run_task(engine: Engine, container: Container) -> Task:
     record = container.record
+    for devices in record.host_config.device_requests or ():  # there are no device drivers
+        raise NoDeviceDriver(devices.driver, devices.capabilities or ())
     await engine.threads.disk(prepare_sources, record)
     fault_point("start.sources-prepared")
     request = CreateTask(

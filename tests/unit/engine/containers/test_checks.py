@@ -10,14 +10,17 @@ from tests.unit.engine.test_spec import host
 from wherry.api.types import (
     ContainerConfig,
     DeviceMapping,
+    EndpointSettings,
     HealthConfig,
     HostConfig,
     LogConfig,
     PortBinding,
     RestartPolicy,
     Ulimit,
+    convert,
 )
 from wherry.engine.containers.checks import check_container, parse_log_options
+from wherry.engine.containers.endpoints import check_endpoints
 from wherry.errors import InvalidArgument, WherryError
 
 MB = 1 << 20
@@ -28,6 +31,49 @@ UNKNOWN_POLICY = (
 
 def check(config: ContainerConfig | None = None, **host_config: Any) -> list[str]:
     return check_container(config or ContainerConfig(), HostConfig(**host_config), host())
+
+
+STATIC_ADDRESS = "user-specified IP address is supported on user-defined networks only"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "text"),
+    [
+        ("bridge", {"IPAMConfig": {"IPv4Address": "10.0.0.9"}}, STATIC_ADDRESS),
+        ("none", {"IPAMConfig": {"IPv6Address": "fd00::9"}}, STATIC_ADDRESS),
+        ("bridge", {"IPAMConfig": {"IPv4Address": "x"}}, f"{STATIC_ADDRESS}\ninvalid IPv4 address: x"),
+        ("own", {"IPAMConfig": {"IPv4Address": "fd00::9"}}, "invalid IPv4 address: fd00::9"),
+        ("own", {"IPAMConfig": {"IPv6Address": "10.0.0.9"}}, "invalid IPv6 address: 10.0.0.9"),
+        ("own", {"IPAMConfig": {"LinkLocalIPs": ["x"]}}, "invalid link-local IP address: x"),
+        ("host", {"Aliases": ["a"]},
+         "network-scoped alias is supported only for containers in user defined networks"),
+    ],
+)  # fmt: skip
+def test_what_a_network_cannot_give_is_refused(name: str, settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(InvalidArgument) as failure:
+        check_endpoints(ContainerConfig(), {name: convert(settings, EndpointSettings)})
+
+    assert str(failure.value) == f"invalid endpoint settings:\n{text}"
+
+
+@pytest.mark.parametrize("address", ["zz", "02:42:ac:11:00", "02-42:ac:11:00:09", "02:42:ac:11:00:09\n"])
+def test_what_is_no_mac_address_is_refused(address: str) -> None:
+    with pytest.raises(InvalidArgument, match="invalid MAC address"):
+        check_endpoints(ContainerConfig(), {"bridge": EndpointSettings(mac_address=address)})
+    with pytest.raises(InvalidArgument, match="invalid MAC address"):
+        check_endpoints(ContainerConfig(mac_address=address), {})
+
+
+def test_what_is_not_given_yet_is_warned_of() -> None:
+    mac = EndpointSettings(mac_address="02:42:ac:11:00:09")
+
+    assert check_endpoints(ContainerConfig(), {"bridge": EndpointSettings()}) == []
+    assert check_endpoints(ContainerConfig(), {"bridge": mac})[0].startswith("MAC and link-local addresses")
+    assert check(ContainerConfig(healthcheck=HealthConfig(test=["NONE"]))) == []
+    assert check(ContainerConfig(healthcheck=HealthConfig(retries=3))) == []
+    assert check(ContainerConfig(healthcheck=HealthConfig(test=["CMD", "true"]))) == [
+        "Health checks are not run yet: the container will have no health status"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from tests.unit.engine.conftest import Lab, actions, make
 
-from wherry.api.types import HostConfig, RestartPolicy
+from wherry.api.errors import status_of
+from wherry.api.types import DeviceRequest, HostConfig, RestartPolicy
 from wherry.core.tasks import StartFailed
 from wherry.engine.containers.inspect import inspect_container
 from wherry.engine.containers.kill import Unkillable, kill_container
@@ -24,6 +25,7 @@ from wherry.errors import (
     NotFound,
     NotModified,
     Unavailable,
+    Unsupported,
     WherryError,
 )
 
@@ -100,6 +102,34 @@ class TestCreate:
 
 
 class TestFailedStarts:
+    def test_devices_that_no_driver_serves_are_refused(self, lab: Lab) -> None:
+        async def scenario() -> None:
+            async with lab.engine() as engine:
+                gpus = DeviceRequest(count=-1, capabilities=[["gpu"]])
+                await make(engine, host=HostConfig(network_mode="none", device_requests=[gpus]))
+
+                with pytest.raises(WherryError) as failure:
+                    await start_container(engine, "box")
+
+                text = 'could not select device driver "" with capabilities: [[gpu]]'
+                assert (str(failure.value), status_of(failure.value)) == (text, 500)
+                state = (await inspect_container(engine, "box"))["State"]
+                assert (state["Status"], state["ExitCode"], state["Error"]) == ("created", 128, text)
+
+        asyncio.run(scenario())
+
+    def test_a_start_from_a_checkpoint_is_refused(self, lab: Lab) -> None:
+        async def scenario() -> None:
+            async with lab.engine() as engine:
+                await make(engine)
+
+                with pytest.raises(Unsupported, match="cannot start from checkpoint 'c1'"):
+                    await start_container(engine, "box", checkpoint="c1")
+
+                assert not lab.tasks.tasks
+
+        asyncio.run(scenario())
+
     def test_the_cause_is_kept_and_the_task_undone(self, lab: Lab) -> None:
         async def scenario() -> None:
             async with lab.engine() as engine:

@@ -155,13 +155,15 @@ class TestInspect:
     def test_nothing_is_claimed_that_is_not_there(self, lab: Lab) -> None:
         async def scenario() -> None:
             async with lab.engine() as engine:
-                default = NetworkingConfig(endpoints_config={"default": EndpointSettings(aliases=["x"])})
+                default = NetworkingConfig(
+                    endpoints_config={"default": EndpointSettings(driver_opts={"a": "b"})}
+                )
                 await make(engine, host=HostConfig(), networking_config=default, healthcheck=None)
                 shown = await inspect_container(engine, "box")
 
                 network = shown["NetworkSettings"]["Networks"]["bridge"]
                 assert (network["IPAddress"], network["Gateway"], network["EndpointID"]) == ("", "", "")
-                assert network["Aliases"] == ["x"]
+                assert network["DriverOpts"] == {"a": "b"}
                 assert shown["NetworkSettings"]["SandboxKey"] == ""
                 assert "Health" not in shown["State"]
                 assert shown["HostConfig"]["NetworkMode"] == "bridge"
