@@ -108,13 +108,28 @@ def test_run_detached_prints_the_id_and_does_not_wait(run: Run, daemon: FakeDaem
     assert (body["AttachStdout"], body["HostConfig"]["AutoRemove"]) == (False, True)
 
 
-def test_a_missing_image_is_pulled_on_standard_error(run: Run, daemon: FakeDaemon) -> None:
+@pytest.mark.parametrize("form", ["{{.Server.Version}}", "{{.Nope}}"])
+def test_a_version_of_no_daemon_says_that_there_is_none(run: Run, form: str) -> None:
+    code, out, err = run("-H", "unix:///nonexistent.sock", "version", "--format", form)
+
+    assert (code, out) == (1, "\n")
+    assert err.startswith("failed to connect to the docker API at unix:///nonexistent.sock")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No such image: busybox:latest",
+        "image with reference busybox was found but does not provide linux/arm64",
+    ],
+)
+def test_a_missing_image_is_pulled_on_standard_error(run: Run, daemon: FakeDaemon, text: str) -> None:
     seen: list[str] = []
 
     def create(request: Request, _connection: socket.socket) -> Reply:
         seen.append("create")
         if len(seen) == 1:
-            return Reply(404, {"message": "No such image: busybox:latest"})
+            return Reply(404, {"message": text})
         return Reply(201, {"Id": IDS[3], "Warnings": []})
 
     daemon.script("POST /containers/create", create)

@@ -112,10 +112,9 @@ def create_container(session: Session, options: Options, body: dict[str, Any]) -
             _pull(session, _reference(image), options)
         try:
             answer = _create(session, options, body)
-        except NotFoundResponse as error:
-            missing = error.text.lower().startswith("no such image")
+        except NotFoundResponse:  # no such image, or not for this platform: Docker's CLI tells no more apart
             reference = _reference(image)
-            if not missing or options["pull"] != "missing" or reference is None:
+            if options["pull"] != "missing" or reference is None:
                 raise
             if not options["quiet"]:
                 session.err(f"Unable to find image '{reference.familiar()}' locally\n")

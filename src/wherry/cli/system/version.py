@@ -54,7 +54,12 @@ def run(session: Session, options: Options, _arguments: list[str]) -> int:
     if template is None:
         session.out(_client_text(client) + (_server_text(server) if server else ""))
     else:
-        session.line(_render(template, {"Client": client, "Server": server}))
+        try:
+            session.line(_render(template, {"Client": client, "Server": server}))
+        except CommandFailed:  # it asks for the server, perhaps: that there is none comes first
+            if failure is None:
+                raise
+            session.line("")
     if failure is not None:
         session.err(f"{failure}\n")
         return FAILED
