@@ -125,15 +125,15 @@ def _runtime(engine: Engine, host: Host) -> dict[str, Any]:
         security.append("name=no-new-privileges")
     if host.cgroup_version == 2:
         security.append("name=cgroupns")
-    commit = {"ID": __version__}
+    not_here = {"ID": "N/A"}
     return {
         "Runtimes": {RUNTIME: {"path": "wherry-runtime"}},
         "DefaultRuntime": RUNTIME,
         "Isolation": "",
         "InitBinary": "docker-init",
-        "ContainerdCommit": commit,
-        "RuncCommit": commit,
-        "InitCommit": commit,
+        "ContainerdCommit": not_here,
+        "RuncCommit": not_here,
+        "InitCommit": {"ID": __version__},
         "SecurityOptions": security,
     }
 

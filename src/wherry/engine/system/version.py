@@ -42,7 +42,7 @@ async def version_info(
         {"Name": "Engine", "Version": __version__, "Details": {**api, **about, "Experimental": "false"}},
         {"Name": "wherry-core", "Version": __version__, "Details": parts},
         {"Name": "wherry-runtime", "Version": __version__, "Details": {"GitCommit": ""}},
-        {"Name": "docker-init", "Version": __version__, "Details": {"GitCommit": ""}},
+        {"Name": "wherry-init", "Version": __version__, "Details": {"GitCommit": ""}},
     ]
     return {
         "Platform": {"Name": PLATFORM_NAME},
