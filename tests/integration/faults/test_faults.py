@@ -32,7 +32,7 @@ def test_a_kill_at_this_step_leaves_nothing_behind(world: World, point: str) -> 
         reached = not trigger.exists()
     world.cycle()
 
-    assert reached, f"{run.__name__} does not pass {point}"
+    assert reached, f"{run.__name__} does not pass {point}: {world.failures}"
     check_that_all_is_well(world, before)
     run(world)
     world.remove_all_but_the_bystander()

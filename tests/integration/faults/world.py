@@ -36,6 +36,8 @@ class World:
         self.daemon = Daemon()
         self.triggers = self.daemon.root / "triggers"
         self.armed = False
+        self.failures: list[str] = []
+        """What clients were told since a point was armed last."""
         self._bystander = ""
         self._told: set[str] = set()
         self._undo = contextlib.ExitStack()
@@ -65,6 +67,7 @@ class World:
         """Kill whoever passes `point` first; the file that it removes on its way."""
         trigger = self.triggers / point
         trigger.touch()
+        self.failures.clear()
         before, self.armed = self.armed, True
         try:
             yield trigger
@@ -76,13 +79,14 @@ class World:
         """Kill the process `victim` while whoever passes `point` of `operation` waits there."""
         trigger, reached = self.triggers / f"{point}.wait", self.triggers / f"{point}.wait.reached"
         trigger.touch()
+        self.failures.clear()
         self.armed = True
         try:
             with ThreadPoolExecutor(1) as pool:
                 running = pool.submit(operation, self)
                 while not reached.exists() and not running.done():
                     time.sleep(0.002)
-                assert reached.exists(), "the operation does not pass the point"
+                assert reached.exists(), f"the operation does not pass the point: {self.failures}"
                 self.kill(victim)
                 time.sleep(AWARE_S)
                 reached.unlink()
@@ -110,6 +114,8 @@ class World:
     def attempt(self, *args: str, stdin: bytes | None = None) -> bytes:
         """What the docker CLI prints.  It must end in time, and without an armed point it must succeed."""
         done = self.daemon.client(*args, stdin=stdin, check=not self.armed, timeout_s=CALL_TIMEOUT_S)
+        if done.returncode:
+            self.failures.append(f"{args}: {done.returncode}: {done.stderr.decode()}")
         return done.stdout
 
     def id_of(self, name: str) -> str:
