@@ -74,7 +74,7 @@ def versions() -> str:
 
 
 def leave_hybrid_cgroups() -> None:
-    """Hide an empty v2 hierarchy beside v1 ones, in a mount namespace of this run: crun refuses such a host."""
+    """Hide an empty v2 hierarchy beside v1 ones, for this run alone: crun refuses such a host."""
     unified = "/sys/fs/cgroup/unified"
     if os.path.ismount(unified):
         namespaces.unshare(namespaces.CLONE_NEWNS)
