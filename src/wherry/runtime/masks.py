@@ -9,7 +9,6 @@ Spec: runtime-spec, config-linux.md, Masked Paths and Readonly Paths.
 from __future__ import annotations
 
 import os
-import posixpath
 import stat
 
 from wherry.linux import mount as m
@@ -88,5 +87,5 @@ def hide(tree: Tree, paths: list[str]) -> None:
 def _open(tree: Tree, path: str) -> int:
     """Open what is to be covered: in the procfs that was mounted, not in what may lie over it."""
     if tree.proc >= 0 and path.startswith("/proc/") and ".." not in path:
-        return inside.open_inside(tree.proc, posixpath.relpath(path, "/proc"), os.O_PATH, follow=False)
+        return inside.open_inside(tree.proc, path.removeprefix("/proc/") or ".", os.O_PATH, follow=False)
     return inside.open_inside(tree.root, path, os.O_PATH, follow=False)
