@@ -22,13 +22,14 @@ def docker_style_spec(
     host_namespaces: Sequence[str] = (),
     memory_bytes: int | None = None,
     seccomp: dict[str, Any] | None = None,
+    time_namespace: bool = False,
 ) -> dict[str, Any]:
     """The default configuration of a container that runs `args`.
 
     `host_namespaces` are those it shares with the host, such as `pid` and `network`.
     """
-    # Without a time namespace and of an older version, for Debian 12's runc and crun run it, too.
-    spec = default_linux_spec(cgroup_namespace=False, time_namespace=False)
+    # Of an older version, and without a time namespace unless asked: Debian 12's runc and crun run it, too.
+    spec = default_linux_spec(cgroup_namespace=False, time_namespace=time_namespace)
     spec["ociVersion"] = "1.0.2"
     spec["hostname"] = "" if "uts" in host_namespaces else "box"
     spec["process"] |= {

@@ -84,8 +84,7 @@ class Setup:
         self.join_flags = 0
 
     def close(self) -> None:
-        """Close, in the parent, what was opened for the child."""
-        self.channel.close()
+        """Close, in the parent, what was opened for the child; the channel is closed by who made it."""
         self.sources.close()
         sync.close_quietly(*self.host_devices.values(), *(fd for _, fd in self.join_fds))
 

@@ -28,21 +28,27 @@ from wherry.runtime import (
     mounts,
     rlimits,
     skeleton,
+    spare,
     sync,
     sysctl,
 )
 from wherry.runtime.cgroups import Cgroup
 from wherry.runtime.failures import StartFailed, reason
 from wherry.runtime.plan import Plan, Process
+from wherry.runtime.spare import USUAL_FLAGS, Spare
 from wherry.runtime.started import Exec, Init, Started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Spec = dict[str, Any]
 
-__all__ = ["Exec", "Init", "StartFailed", "create_init", "exec_process", "run_poststop", "warm_up"]
+__all__ = [
+    "USUAL_FLAGS", "Exec", "Init", "Spare", "StartFailed", "create_init", "exec_process", "make_spare",
+    "run_poststop", "warm_up",
+]  # fmt: skip
 
 # A hook of these kinds may look for the rootfs at its path on the host, in the container's namespace.
 _SEEING_HOST_PATHS = ("prestart", "createRuntime", "createContainer")
@@ -62,6 +68,14 @@ def warm_up() -> list[int]:
     return [_skeleton_fd]
 
 
+def make_spare(flags: int, prepare: Callable[[], None]) -> Spare | None:
+    """A first process made ahead, for `create_init`; None where that is not possible.
+
+    `flags` are the `clone_flags` of the containers that are expected.  It calls `prepare` before it waits.
+    """
+    return spare.make_spare(flags, _skeleton_fd, prepare)
+
+
 def create_init(
     spec: Spec,
     *,
@@ -74,13 +88,14 @@ def create_init(
     console_size: tuple[int, int] | None = None,
     gate_fd: int = -1,
     new_keyring: bool = True,
+    ahead: Spare | None = None,
 ) -> Init:
     """Make a container and its first process, which waits at the gate with all set up but execve.
 
     `stdio` are the three standard streams, ignored where the configuration asks for a terminal.
     `rootfs_fd` is a detached mount to be the root, else root.path of the bundle; it stays the caller's.
     `preserve_fds` passes descriptors 3 and up on.  `console_size` is (rows, columns).  `gate_fd` is a
-    listening socket for a start by another process.
+    listening socket for a start by another process.  `ahead` is used if it serves; it stays the caller's.
 
     Raises:
         InvalidSpec: the configuration.
@@ -92,13 +107,12 @@ def create_init(
     setup = init.Setup(plan.process, container_id)
     setup.plan, setup.bundle, setup.stdio = plan, bundle, stdio
     setup.preserve_fds, setup.gate_fd, setup.keyring = preserve_fds, gate_fd, new_keyring
-    setup.sysctls = [(sysctl.path_of(key, plan.namespaces), str(value)) for key, value in plan.sysctl.items()]
     _prepare(setup, plan.linux, seccomp_cache, console_size)
     cgroup = Cgroup.create(plan.cgroups_path or container_id, plan.linux.get("resources"))
     fault_point("create.cgroup-made")
+    setup.cgroup = cgroup
     try:
-        setup.cgroup = cgroup
-        return _launch(setup, plan, cgroup, rootfs_fd)
+        return _launch(setup, spec, cgroup, rootfs_fd, ahead)
     except BaseException as error:
         _remove_cgroup(cgroup, error)
         raise
@@ -151,24 +165,24 @@ def _prepare(
     setup: init.Setup, linux: Spec, seccomp_cache: str | None, console_size: tuple[int, int] | None
 ) -> None:
     """What both kinds of process need before there is anything to undo."""
+    if setup.plan is not None:
+        spaces, sysctls = setup.plan.namespaces, setup.plan.sysctl
+        setup.sysctls = [(sysctl.path_of(key, spaces), str(value)) for key, value in sysctls.items()]
     setup.limits = rlimits.parse_rlimits(setup.process.rlimits)
     if console_size:
         setup.process.console_size = console_size
     filters.prepare(setup, linux.get("seccomp"), seccomp_cache)
 
 
-def _launch(setup: init.Setup, plan: Plan, cgroup: Cgroup, rootfs_fd: int) -> Init:
+def _launch(setup: init.Setup, spec: Spec, cgroup: Cgroup, rootfs_fd: int, ahead: Spare | None) -> Init:
     """Make the first process and see it to the gate; a failure leaves no process."""
-    ours, setup.channel = sync.pair()
+    plan = setup.plan
+    assert plan is not None
     try:
         _open_for_child(setup, plan, rootfs_fd)
-        pid, pidfd = _clone_init(setup, plan)
-    except BaseException:
-        ours.close()
-        raise
+        started = (ahead.take(setup, spec) if ahead is not None else None) or _clone_init(setup, plan)
     finally:
         setup.close()
-    started = Started(pid, pidfd, ours)
     try:
         fault_point("create.cloned")
         _attend(started, plan, setup)
@@ -187,6 +201,7 @@ def _launch_beside(setup: init.Setup, pid_fd: int, cgroup_fd: int) -> Exec:
         ours.close()
         raise
     finally:
+        setup.channel.close()
         setup.close()
     started = Exec(pid, pidfd, ours)
     try:
@@ -234,14 +249,24 @@ def _open_for_child(setup: init.Setup, plan: Plan, rootfs_fd: int) -> None:
         setup.skeleton_fd = _skeleton_fd
 
 
-def _clone_init(setup: init.Setup, plan: Plan) -> tuple[int, int]:
+def _clone_init(setup: init.Setup, plan: Plan) -> Started:
     """The child, in all new namespaces at once: the network namespace belongs to the user namespace."""
     assert setup.cgroup is not None
     cgroup_fd = setup.cgroup.clone_fd()
     if cgroup_fd >= 0:
         setup.cgroup = None
-    late = {"mount", "cgroup", *({"time"} if plan.time_offsets else ())}
-    flags = sum(namespaces.NAMESPACE_FLAGS[kind] for kind in plan.namespaces.create - late)
+    ours, setup.channel = sync.pair()
+    try:
+        return Started(*_clone_joined(setup, plan.clone_flags, cgroup_fd), ours)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        setup.channel.close()
+
+
+def _clone_joined(setup: init.Setup, flags: int, cgroup_fd: int) -> tuple[int, int]:
+    """The child, made by way of the namespaces that must be joined before: user and pid."""
     joined = dict(setup.join_fds)
     if "user" in joined:
         return middle.clone_through(setup, joined.pop("user"), flags, cgroup_fd)

@@ -168,6 +168,12 @@ class Plan:
             )
 
     @property
+    def clone_flags(self) -> int:
+        """The namespaces that are made with the first process; it enters the others by itself, later."""
+        late = {"mount", "cgroup", *({"time"} if self.time_offsets else ())}
+        return sum(NAMESPACE_FLAGS[kind] for kind in self.namespaces.create - late)
+
+    @property
     def new_user_namespace(self) -> bool:
         return "user" in self.namespaces.create
 

@@ -62,6 +62,11 @@ class Init(Started):
         self._container_id = container_id
         self._bundle = bundle
 
+    @property
+    def clone_flags(self) -> int:
+        """The namespaces that were made with the process."""
+        return self._plan.clone_flags
+
     def start(self) -> None:
         """Let the process go; returns when its program runs.
 

@@ -3,6 +3,7 @@
 One SOCK_SEQPACKET pair; a message is a tag of one byte and what belongs to it:
 
     parent                          child
+      │ ── U + descriptors ───────────▶ │  the setup                         (only to a spare: see `spare`)
       │ ── M ─────────────────────────▶ │  mappings are written              (user namespace only)
       │ ◀───────────────────────── H ── │  namespaces and mounts stand: run the hooks (if any)
       │ ── G ─────────────────────────▶ │  hooks are done, go on
@@ -33,11 +34,14 @@ from wherry import errors
 from wherry.files.json import dumps, loads
 from wherry.runtime.failures import START_FAILED, StartFailed, explain
 
+SETUP = b"U"
 MAPPED, HOOKS, CONSOLE, NOTIFY, LIMITS, GO = b"M", b"H", b"C", b"N", b"L", b"G"
 READY, START, ERROR = b"R", b"S", b"E"
 CLOSED = b""
 
 _LARGEST = 64 * 1024  # of an error report; its text is cut to fit
+LARGEST_SETUP = 128 * 1024  # below what a socket takes at once
+MOST_DESCRIPTORS = 250  # of one message, in the kernel's count 253
 _FAMILY, _TYPE = _socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
 
 
@@ -85,6 +89,37 @@ class Channel:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS and len(content) >= 4:
                 fd = int.from_bytes(content[:4], sys.byteorder)
         return data[:1], data[1:], fd
+
+    def send_setup(self, payload: bytes, fds: list[int]) -> None:
+        """Send a spare what it shall do, with copies of `fds`.
+
+        Raises:
+            OSError: EPIPE or ECONNRESET when it is gone.
+        """
+        packed = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)
+        self._socket.sendmsg([SETUP, payload], [rights], _socket.MSG_NOSIGNAL)
+
+    def receive_setup(self) -> tuple[bytes, list[int]] | None:
+        """What `send_setup` has sent, in the child, or None when the other side is gone.
+
+        Raises:
+            StartFailed: not all of it has arrived.
+        """
+        try:
+            data, ancillary, flags, _ = self._socket.recvmsg(
+                LARGEST_SETUP + 1, _socket.CMSG_SPACE(4 * MOST_DESCRIPTORS), _socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionResetError:
+            return None
+        if not data:
+            return None
+        if data[:1] != SETUP or flags & (_socket.MSG_TRUNC | _socket.MSG_CTRUNC):
+            raise StartFailed("the setup of the container's init process is incomplete")
+        packed = b"".join(content for _, kind, content in ancillary if kind == _socket.SCM_RIGHTS)
+        return data[1:], [
+            int.from_bytes(packed[at : at + 4], sys.byteorder) for at in range(0, len(packed), 4)
+        ]
 
     def expect(self, tag: bytes) -> None:
         """Wait for `tag`, in the child.

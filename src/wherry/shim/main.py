@@ -18,7 +18,7 @@ from wherry.diagnostics.faults import fault_point
 from wherry.diagnostics.logs import log
 from wherry.errors import Conflict, InvalidArgument
 from wherry.linux import process
-from wherry.shim import making, protocol
+from wherry.shim import learned, making, protocol
 from wherry.shim.helper import Helper
 from wherry.shim.loop import Loop
 from wherry.shim.server import Server, wire_error
@@ -72,6 +72,7 @@ def _become_shim(control_fd: int, warm_fds: list[int]) -> Helper:
     creator = Helper(making.create, close=[control_fd])
     for fd in warm_fds:
         os.close(fd)
+    learned.take_pages(learned.SHIM)
     return creator
 
 

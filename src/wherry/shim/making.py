@@ -14,12 +14,13 @@ not started.
 from __future__ import annotations
 
 import os
+import select
 
 from wherry.diagnostics.faults import fault_point
 from wherry.linux import process
 from wherry.runtime import launch
 from wherry.runtime.cgroups import Cgroup
-from wherry.shim import protocol, records, rootfs
+from wherry.shim import learned, protocol, records, rootfs
 from wherry.shim.helper import answer
 
 TYPE_CHECKING = False
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 
 
 def create(sock: _socket.socket) -> None:
-    """Wait for the request, create, wait for the start, start."""
+    """Wait for the request, create, wait for the start, start.
+
+    What can be done without the request is done before it comes.
+    """
+    ahead = None if _is_readable(sock) else _make_spare()
     received = protocol.receive(sock)
     if received is None:
         return
@@ -46,10 +51,32 @@ def create(sock: _socket.socket) -> None:
         stdio=(stdio[0], stdio[1], stdio[2]) if stdio else None,
         rootfs_fd=root_fd,
         seccomp_cache=request["seccomp_cache"],
+        ahead=ahead,
     )
     fault_point("shim.init-created")
     for fd in stdio:
         os.close(fd)
+    _answer_created(sock, launched, root_fd, shares_pid_namespace=_shares_pid_namespace(spec))
+    if ahead is not None:
+        ahead.end()
+    if protocol.receive(sock) is not None:
+        learned.learn_flags(launched.clone_flags)
+        learned.learn_pages(learned.INIT, launched.pid)
+        launched.start()
+        answer(sock, {})
+        learned.learn_pages(learned.HELPER)
+
+
+def _make_spare() -> launch.Spare | None:
+    flags = learned.flags(launch.USUAL_FLAGS)
+    ahead = launch.make_spare(flags, lambda: learned.take_pages(learned.INIT))
+    learned.take_pages(learned.HELPER)  # after the clone, which shares all pages anew
+    return ahead
+
+
+def _answer_created(
+    sock: _socket.socket, launched: launch.Init, root_fd: int, *, shares_pid_namespace: bool
+) -> None:
     parts = {
         "pidfd": launched.pidfd,
         "rootfs": root_fd,
@@ -61,12 +88,15 @@ def create(sock: _socket.socket) -> None:
         "pid": launched.pid,
         "start_time": launched.start_time,
         "cgroup": launched.cgroup.path,
-        "shares_pid_namespace": _shares_pid_namespace(spec),
+        "shares_pid_namespace": shares_pid_namespace,
     }
     _answer_with(sock, made, parts)
-    if protocol.receive(sock) is not None:
-        launched.start()
-        answer(sock, {})
+
+
+def _is_readable(sock: _socket.socket) -> bool:
+    waiting = select.poll()
+    waiting.register(sock.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def run_exec(

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from wherry.shim.helper import Helper
     from wherry.shim.loop import Loop
     from wherry.shim.output import LogWriter
 
@@ -65,8 +64,8 @@ class Process:
     """A process, to be or running or gone.  `state` is created, running or stopped."""
 
     __slots__ = (
-        "_console", "_loop", "_on_exit", "_output", "_parent", "_stdin", "attachments", "exit", "log_writer",
-        "pid", "pidfd", "start_time", "state", "terminal", "with_stdin",
+        "_console", "_end_parent", "_loop", "_on_exit", "_output", "_stdin", "attachments", "exit",
+        "log_writer", "pid", "pidfd", "start_time", "state", "terminal", "with_stdin",
     )  # fmt: skip
 
     def __init__(self, loop: Loop, *, terminal: bool, with_stdin: bool) -> None:
@@ -84,19 +83,23 @@ class Process:
         self._output: Output | None = None
         self._stdin: Stdin | None = None
         self._on_exit: Callable[[int], None] | None = None
-        self._parent: Helper | None = None
+        self._end_parent: Callable[[], None] | None = None
 
     # --- birth and death -------------------------------------------------------------------------
 
     def born(
-        self, made: dict[str, Any], pidfd: int, on_exit: Callable[[int], None], parent: Helper | None = None
+        self,
+        made: dict[str, Any],
+        pidfd: int,
+        on_exit: Callable[[int], None],
+        end_parent: Callable[[], None] | None = None,
     ) -> None:
         """Take the new process; `on_exit` will be called with its status word.
 
-        It may still be a child of `parent`, whose end makes it ours.
+        It may still be another's child; `end_parent` ends that one, which makes it ours.
         """
         self.pid, self.start_time, self.pidfd = made["pid"], made["start_time"], pidfd
-        self._parent = parent
+        self._end_parent = end_parent
         self._on_exit = on_exit
         self._loop.watch(pidfd, READABLE, self._child_ended)
 
@@ -122,9 +125,9 @@ class Process:
             self._stdin.open(stdin_fd)
 
     def _child_ended(self, _events: int) -> None:
-        if self._parent is not None:
-            self._parent.end()
-            self._parent = None
+        if self._end_parent is not None:
+            self._end_parent()
+            self._end_parent = None
         ended = process.wait_pidfd(self.pidfd, _WNOHANG)
         if ended is not None and self._on_exit is not None:
             self._loop.forget(self.pidfd)

@@ -20,9 +20,10 @@ from wherry.errors import Conflict, WherryError
 from wherry.linux import process
 from wherry.logs.json_file import JsonFileWriter
 from wherry.runtime.cgroups import Cgroup
-from wherry.shim import protocol, records
+from wherry.shim import learned, protocol, records
 from wherry.shim.execs import Execs
 from wherry.shim.helper import Helper
+from wherry.shim.loop import READABLE
 from wherry.shim.process import Process, Stdio, exit_code_of
 
 TYPE_CHECKING = False
@@ -98,7 +99,7 @@ class Task:
         self._parts = dict(zip(made["parts"], passed, strict=True))
         self._cgroup = Cgroup.open(made["cgroup"])
         self.shares_pid_namespace = made["shares_pid_namespace"]
-        self.init.born(made, self._parts.pop("pidfd"), self._init_ended, self._creator)
+        self.init.born(made, self._parts.pop("pidfd"), self._init_ended, self._end_creator)
         self.init.connect(stdio, self._parts.pop("console", -1))
         self.state = "created"
         self._record()
@@ -157,7 +158,7 @@ class Task:
         if self._start_failure is not None:
             raise self._start_failure
         fault_point("shim.starting")
-        self._loop.call_last(self._creator.end)  # once this is answered: it has nothing more to do
+        self._loop.watch(self._creator.fileno(), READABLE, self._end_creator)
         try:
             self._creator.ask({})
         except WherryError as failure:
@@ -170,6 +171,13 @@ class Task:
         self._record()
         fault_point("shim.recorded-running")
         return {"pid": self.init.pid, "started_at_ns": self._started_at_ns}
+
+    def _end_creator(self, _events: int = 0) -> None:
+        """Wait for the creator, which has nothing more to do: init is our child from here on."""
+        if self._creator.fileno() >= 0:
+            self._loop.forget(self._creator.fileno())
+            self._creator.end()
+            learned.learn_pages(learned.SHIM)
 
     def _init_ended(self, status: int) -> None:
         self.init.drain()
@@ -205,7 +213,7 @@ class Task:
     def _tear_down(self) -> None:
         """Let go of all that can keep the mounts alive, and wait for all others to do so."""
         fault_point("shim.tearing-down")
-        self._creator.end()
+        self._end_creator()
         for fd in self._parts.values():
             os.close(fd)
         self._parts.clear()

@@ -17,6 +17,7 @@ from wherry.diagnostics.faults import fault_point
 from wherry.diagnostics.logs import log
 from wherry.errors import InvalidArgument, Unavailable
 from wherry.linux import cgroupfs, process
+from wherry.shim import learned
 from wherry.shim import main as shim
 from wherry.shim.server import wire_error
 from wherry.shim.title import find_place, set_title
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> NoReturn:
     shim.outlive_signals()
     find_place()
     set_title("wherry-spawner", "wherry-spawner")
+    learned.share()
     # Nothing is imported from here on, neither here nor in a child: the package on the disk may be a
     # newer one by then, or gone.
     for places in (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache):
@@ -63,6 +65,10 @@ def _enter(directory: str) -> None:
         log("warning", "the spawner cannot enter its cgroup", directory=directory, error=error)
 
 
+# The spare shim is made in a quiet moment: sooner, its making would slow down the start that used the last.
+_QUIET_MS = 40
+
+
 class Spawner:
     """The requests of one daemon."""
 
@@ -71,7 +77,8 @@ class Spawner:
     def __init__(self, sock: _socket.socket, warm_fds: list[int]) -> None:
         self._socket = sock
         self._warm_fds = warm_fds
-        self._spare: tuple[int, _socket.socket] | None = None  # a shim without a task, and its control socket
+        # A shim without a task, and its control socket.
+        self._spare: tuple[int, _socket.socket] | None = self._fork_shim()
         self._poll = select.poll()
         self._poll.register(sock.fileno(), select.POLLIN)
         self._operations: dict[int, tuple[_socket.socket, object]] = {}
@@ -80,8 +87,8 @@ class Spawner:
         """Answer until the daemon is gone."""
         protocol.send(self._socket, {"hello": protocol.VERSION, "pid": os.getpid()})
         while True:
-            if self._spare is None and not self._poll.poll(0):
-                self._spare = self._fork_shim()  # when there is time, for the next one
+            if self._spare is None and not self._poll.poll(_QUIET_MS):
+                self._spare = self._fork_shim()
             for fd, _ in self._poll.poll():
                 if fd in self._operations:
                     self._operation_ended(fd)

@@ -90,6 +90,15 @@ class Cgroup:
 
         return V2Cgroup(path)
 
+    @staticmethod
+    def to_join(path: str, fds: list[int]) -> Cgroup:
+        """The group at `path` for a process that got the `joining_fds` of another's object; only to join."""
+        from wherry.runtime.cgroups.v1 import V1Cgroup
+
+        cgroup = V1Cgroup(path)
+        cgroup.adopt(fds)
+        return cgroup
+
     # What the versions do each in their way.
 
     def _create(self, resources: Resources) -> None:
@@ -109,6 +118,10 @@ class Cgroup:
         Called by the new process itself: on v1 this does not wait for other processors, as a
         move of another process does (10 ms).  Works in any mount and user namespace.
         """
+        raise NotImplementedError
+
+    def joining_fds(self) -> list[int]:
+        """The descriptors that `join` writes to (v1); they stay this object's."""
         raise NotImplementedError
 
     def _apply(self, resources: Resources) -> None:

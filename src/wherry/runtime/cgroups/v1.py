@@ -94,6 +94,15 @@ class V1Cgroup(Cgroup):
             self._open_tasks()
         return -1
 
+    def joining_fds(self) -> list[int]:
+        if not self._tasks:
+            self._open_tasks()
+        return self._tasks
+
+    def adopt(self, fds: list[int]) -> None:
+        """Join by way of `fds`, which another process has opened."""
+        self._tasks = fds
+
     def join(self) -> None:
         if not self._tasks:
             self._open_tasks()
