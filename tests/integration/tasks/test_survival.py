@@ -16,6 +16,7 @@ from tests.integration.tasks.bench import Bench, Client, end, is_running, run
 
 import wherry
 from wherry.core.tasks import SHIM_LOST, Task, TaskService
+from wherry.errors import Conflict
 from wherry.spawner import client as spawner_client
 
 REPOSITORY = Path(__file__).parents[3]
@@ -237,6 +238,39 @@ def test_a_shim_that_was_lost_while_nobody_looked_is_cleaned_up_at_the_next_star
             await end(task)
 
     run(test)
+
+
+def test_a_shim_that_does_not_answer_keeps_nobody_from_the_others(bench: Bench) -> None:
+    async def test() -> None:
+        async with bench:
+            silent = await bench.start("sleep", "1000")
+            other = await bench.start("sleep", "1000")
+            stopped = shim_pid(bench, silent)
+            os.kill(stopped, signal.SIGSTOP)
+            try:
+                await bench.service.close()
+                bench.service = bench.new_service()
+                await bench.service.start_spawner()
+                tasks = {task.id: task for task in await bench.service.recover(answer_timeout_s=0.3)}
+
+                await end(tasks[other.id])
+                again = tasks[silent.id]
+                assert (again.state, again.pid) == ("running", silent.pid)
+            finally:
+                os.kill(stopped, signal.SIGCONT)
+            while not await is_rejoined(again):
+                await asyncio.sleep(0.05)
+            await end(again)
+            assert (await again.exited).exit_code == 137
+
+    run(test)
+
+
+async def is_rejoined(task: Task) -> bool:
+    try:
+        return await task.pids() == [task.pid]
+    except Conflict:
+        return False
 
 
 def test_a_bundle_whose_shim_never_came_is_a_lost_task(bench: Bench) -> None:

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -120,6 +121,15 @@ def find_bundles(root: Path) -> Iterator[Path]:
                 shutil.rmtree(path)
             else:
                 yield path
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What the shim has recorded last; empty where there is nothing to read."""
+    try:
+        record: dict[str, Any] = msgspec.json.decode((path / protocol.RECORD).read_bytes())
+        return record
+    except (OSError, msgspec.DecodeError):
+        return {}
 
 
 def is_locked(path: Path) -> bool:

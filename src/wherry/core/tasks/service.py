@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 HELLO_TIMEOUT_S = 60.0
 RECOVER_TIMEOUT_S = 30.0
+REJOIN_TIMEOUT_S = 10.0
 
 
 class TaskService:
@@ -137,13 +138,15 @@ class TaskService:
         self._tasks[task.tenant, task.id] = task
         return task
 
-    async def recover(self) -> Sequence[Task]:
+    async def recover(self, *, answer_timeout_s: float = REJOIN_TIMEOUT_S) -> Sequence[Task]:
         """Find every task of this exec root again; for the start of the daemon.
 
-        A task whose shim is gone is cleaned up first and comes back stopped.
+        A task whose shim is gone is cleaned up first and comes back stopped.  One whose shim does not
+        answer in time, or that cannot be cleaned up yet, is taken for running and tried again on the
+        side: it must not keep the daemon from the others.
         """
         paths = await self._threads.disk(lambda: list(bundle.find_bundles(self._root)))
-        tasks = await asyncio.gather(*(self._recover_one(path) for path in paths))
+        tasks = await asyncio.gather(*(self._recover_one(path, answer_timeout_s) for path in paths))
         for task in tasks:
             self._tasks[task.tenant, task.id] = task
         return tasks
@@ -200,19 +203,36 @@ class TaskService:
 
     # --- finding again ---------------------------------------------------------------------------
 
-    async def _recover_one(self, path: Path) -> Task:
+    async def _recover_one(self, path: Path, timeout_s: float) -> Task:
         task = Task(path.parent.name, path.name, on_event=self._tell)
+        try:
+            await self._rejoin(task, path, timeout_s)
+        except (WherryError, OSError) as error:
+            log("error", "task not rejoined yet", task=task.id, error=error)
+            task.presume(await self._threads.disk(bundle.read_record, path))
+            self._work(self._rejoin_later(task, path))
+        return task
+
+    async def _rejoin_later(self, task: Task, path: Path) -> None:
+        while True:
+            await asyncio.sleep(1)
+            try:
+                await self._rejoin(task, path, HELLO_TIMEOUT_S)
+                return
+            except (WherryError, OSError) as error:
+                log("error", "task not rejoined yet", task=task.id, error=error)
+
+    async def _rejoin(self, task: Task, path: Path, timeout_s: float) -> None:
         deadline = time.monotonic() + RECOVER_TIMEOUT_S
         while True:
             sock = await self._threads.disk(_connect, path)
             if sock is not None:
-                if await self._converse(task, sock).wait_hello():
-                    return task
+                if await self._converse(task, sock).wait_hello(timeout_s):
+                    return
             elif not bundle.is_locked(path) or time.monotonic() > deadline:
                 break
             await asyncio.sleep(0.02)
         await self._bury(task, path)
-        return task
 
     async def _bury(self, task: Task, path: Path) -> None:
         """Clean up after a shim that is gone, and end its task."""
@@ -286,7 +306,7 @@ class _Conversation:
             sock, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._connection = Connection(sock, peer="shim", on_message=self._message, on_end=self._end)
 
-    async def wait_hello(self) -> bool:
+    async def wait_hello(self, timeout_s: float = HELLO_TIMEOUT_S) -> bool:
         """Whether a shim said hello; False when there is none.
 
         Raises:
@@ -294,7 +314,7 @@ class _Conversation:
             Unavailable: no word in time.
         """
         try:
-            async with asyncio.timeout(HELLO_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 hello = await self._hello
         except BaseException as error:
             self._connection.close()

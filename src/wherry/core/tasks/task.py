@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -130,10 +130,8 @@ class Task:
         if self.state != "stopped":
             if self.state != "created":
                 raise Conflict(f"task {self.id} is {self.state}")
-            try:
+            with suppress(Conflict):  # it has ended meanwhile, by itself or with its shim
                 await self.kill(9)
-            except Conflict:
-                pass  # it has ended meanwhile, by itself or with its shim
         await self.released
         self.deleting = True
         if self._connection is not None:
@@ -316,6 +314,12 @@ class Task:
         if hello["released"]:
             self._shim_released = True
             self._settle_released()
+
+    def presume(self, record: dict[str, Any]) -> None:
+        """Take the task for running: its shim does not answer, and this is what it recorded last."""
+        self.state = "running"
+        self.pid = record.get("pid", 0)
+        self.started_at_ns = record.get("started_at_ns", 0)
 
     def bury(self, exit: Exit, execs: dict[str, Exit], remove: Callable[[Task], Awaitable[None]]) -> None:
         """Take the end of a task that has no shim any more, and nothing else either."""
