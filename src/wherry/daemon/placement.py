@@ -3,7 +3,7 @@
 With Delegate=yes the unit's cgroup is ours to divide.  cgroup v2 allows no processes beside child groups
 that have controllers, so the daemon moves to a leaf before anything else starts; the spawner and the shims
 get another, which they enter themselves before the first fork, and a limit on or a kill of one does not
-reach the other.
+reach the other.  The same goes for the first process of a container: all of its cgroup namespace is ours.
 
     <unit>/wherryd   the daemon
     <unit>/spawner   the spawner and the shims: what lives on when the daemon ends
@@ -24,8 +24,12 @@ _V2_ROOT = Path("/sys/fs/cgroup")
 
 
 def own_subtree() -> Path | None:
-    """The cgroup v2 directory that the service manager delegated to us, or None."""
-    if not _is_a_service() or not (_V2_ROOT / "cgroup.controllers").exists():
+    """The cgroup v2 directory that is ours to divide, or None."""
+    if not (_V2_ROOT / "cgroup.controllers").exists():
+        return None
+    if os.getpid() == 1 and (_V2_ROOT / "cgroup.type").exists():  # which the host's own root has not
+        return _V2_ROOT if os.access(_V2_ROOT / "cgroup.procs", os.W_OK) else None
+    if not _is_a_service():
         return None
     unified = [line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::/")]
     directory = _V2_ROOT / unified[0].removeprefix("0::/") if unified else _V2_ROOT

@@ -46,6 +46,13 @@ _FREEZE_DEADLINE_S = 2.0
 _DEFAULT_PERIOD_US = 100000
 
 
+class NoControllers(Unsupported):
+    """A limit without its file, since a group further up can pass on no controllers."""
+
+    def __init__(self, error: Unsupported, occupied: str) -> None:
+        super().__init__(f"{error}: {occupied} holds processes and passes on no controllers")
+
+
 class V2Cgroup(Cgroup):
     """A container's directory in the unified hierarchy."""
 
@@ -71,8 +78,13 @@ class V2Cgroup(Cgroup):
             fault_point("cgroup.v2-directory-made")
             if not is_new and self.pids():
                 raise CgroupInUse(self.path)  # one left by a crash is empty, and used again
-            self._enable_controllers()
-            self._apply({**resources, "devices": resources.get("devices") or []})
+            occupied = self._enable_controllers()
+            try:
+                self._apply({**resources, "devices": resources.get("devices") or []})
+            except Unsupported as error:
+                if not occupied:
+                    raise
+                raise NoControllers(error, occupied) from error
             fault_point("cgroup.v2-limits-set")
             self.clone_fd()
         except BaseException:
@@ -81,17 +93,18 @@ class V2Cgroup(Cgroup):
                 remove_tree(self.directory, time.monotonic())
             raise
 
-    def _enable_controllers(self) -> None:
-        # Top down: a group can pass on only what it was given.  A group that holds processes can pass
-        # on none (EBUSY); the limits that then have no file say so.
+    def _enable_controllers(self) -> str:
+        # Top down: a group can pass on only what it was given.  One that holds processes can pass on
+        # none; it is returned, for the limits that then have no file.
         directory = self._root
         for part in self.path.split("/")[1:]:
             available = cgroupfs.read(f"{directory}/cgroup.controllers").split()
             control = f"{directory}/cgroup.subtree_control"
             missing = set(available) - set(cgroupfs.read(control).split())
-            if missing:
-                _enable(control, sorted(missing))
+            if missing and not _enable(control, sorted(missing)):
+                return directory
             directory = f"{directory}/{part}"
+        return ""
 
     def clone_fd(self, *, beside: int | None = None) -> int:
         if beside is not None:
@@ -297,15 +310,21 @@ def plan_unified(unified: dict[str, str]) -> list[Setting]:
     return settings
 
 
-def _enable(control: str, controllers: list[str]) -> None:
+def _enable(control: str, controllers: list[str]) -> bool:
+    """Whether the group may pass on controllers: not where it holds processes itself."""
     try:
         cgroupfs.write(control, " ".join(f"+{name}" for name in controllers))
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            # One by one, those for threads would be taken, and groups beneath such a one, where
+            # processes are counted as a whole no longer, cannot be entered.
+            return False
         for name in controllers:  # one that cannot be (cpu beside realtime processes) must not stop the rest
             try:
                 cgroupfs.write(control, f"+{name}")
             except OSError:
                 continue
+    return True
 
 
 if TYPE_CHECKING:
