@@ -79,6 +79,10 @@ class Registry:
         """What `reference` points at: see `Repository.resolve`."""
         return await self._call(self._first, lambda repository: repository.resolve(reference))
 
+    async def tags(self) -> list[str]:
+        """The tags that the repository has: see `Repository.tags`."""
+        return await self._call(self._first, lambda repository: repository.tags())
+
     async def manifest(self, descriptor: Descriptor) -> bytes:
         """The bytes of a manifest or index: see `Repository.manifest`."""
         return await self._call(self._first, lambda repository: repository.manifest(descriptor))

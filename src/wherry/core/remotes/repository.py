@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from wherry.core.remotes import ManifestUnknown, PullDenied, Resolved
 from wherry.core.remotes.answers import read_limited, refusal
 from wherry.core.remotes.endpoint import Endpoint
+from wherry.core.remotes.tags import list_tags
 from wherry.core.remotes.transport import RequestFailed
 from wherry.errors import DataLoss, Unavailable, WherryError
 from wherry.oci import media_types
@@ -82,6 +83,23 @@ class Repository:
             raise self._refusal(response, reference)
         response.release_conn()
         return self._resolve_by_reading(reference, target)
+
+    def tags(self) -> list[str]:
+        """The tags that the repository has.
+
+        Raises:
+            PullDenied: the registry does not have it, or does not give it.
+            InvalidDocument: what it sends is no list of tags.
+        """
+
+        def ask(target: str) -> BaseHTTPResponse:
+            response = self._request("GET", target, {"Accept": "application/json"})
+            if response.status == 200:
+                return response
+            error = self._refusal(response, self._reference)
+            raise PullDenied(self._reference) if response.status == 404 else error
+
+        return list_tags(f"{self._base}/tags/list", ask)
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         """The manifest or index that `descriptor` names.

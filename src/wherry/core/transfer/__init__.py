@@ -13,7 +13,7 @@ nothing but unnamed content, which garbage collection removes and the next try f
 from wherry.core.transfer.import_image import import_image
 from wherry.core.transfer.load import LoadedImage, load
 from wherry.core.transfer.progress import Progress
-from wherry.core.transfer.pull import pull
+from wherry.core.transfer.pull import pull, remote_tags
 from wherry.core.transfer.push import push
 from wherry.core.transfer.reading import read_image
 from wherry.core.transfer.save import save
@@ -28,5 +28,6 @@ __all__ = [
     "pull",
     "push",
     "read_image",
+    "remote_tags",
     "save",
 ]

@@ -66,6 +66,26 @@ async def pull(
         return await _Pull(services, lease, registry, reference, platform, Reporter(progress)).run()
 
 
+async def remote_tags(
+    services: TransferServices, reference: Reference, *, credentials: Credentials | None = None
+) -> list[Reference]:
+    """The references of all tags that the registry has of `reference`'s repository.
+
+    Raises:
+        PullDenied: there is no such repository for this client.
+        NotFound: it has no tags.
+        InvalidDocument: the registry sent no list of tags.
+    """
+    registry = Registry(
+        reference, credentials=credentials, options=services.registries, threads=services.threads
+    )
+    async with registry:
+        tags = await registry.tags()
+    if not tags:
+        raise NotFound(f"no tags found for {reference.familiar_name}")
+    return [reference.with_tag(tag) for tag in tags]
+
+
 class _Pull:
     """One pull under way."""
 

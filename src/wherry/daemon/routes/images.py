@@ -52,7 +52,7 @@ async def image_create(request: Request, engine: Engine) -> Response:
     """Pull an image, or import one from a root file system.
 
     Query:
-        fromImage, tag: what to pull; the tag may be a digest.
+        fromImage, tag: what to pull; the tag may be a digest; without one, all tags of the registry.
         fromSrc: `-` imports the body, anything else is a URL to import from.
         repo, message, changes: name, comment and Dockerfile lines of the import.
         platform: `os/arch/variant`.

@@ -25,27 +25,32 @@ if TYPE_CHECKING:
 async def pull_image(
     engine: Engine, name: str, *, tag: str = "", platform: str = "", auth: RegistryAuth | None = None
 ) -> AsyncIterator[dict[str, Any]]:
-    """Pull `name:tag` (the tag may be a digest) and tell how it goes.
+    """Pull `name:tag` (the tag may be a digest) and tell how it goes; without a tag, all the registry has.
 
     Raises:
         InvalidArgument: not a reference.
         NotFound: no such image, for this client or this platform.
     """
-    reference = with_tag(name, tag).with_default_tag()
+    reference = with_tag(name.removesuffix(":"), tag)
     wanted = platform_from_query(platform)
     credentials = credentials_of(auth)
-    before = _target(engine, reference)
 
     async def work(tell: Progress, emit: Callable[[dict[str, Any]], None]) -> None:
-        image = await transfer.pull(
-            engine.transfer, reference, platform=wanted, credentials=credentials, progress=tell
-        )
-        digest = str(image.target.digest)
-        emit(progress.status(f"Digest: {digest}"))
-        is_new = before != digest
-        said = "Downloaded newer image for" if is_new else "Image is up to date for"
+        references = [reference]
+        if not (reference.tag or reference.digest):
+            references = await transfer.remote_tags(engine.transfer, reference, credentials=credentials)
+        changed = False
+        for each in references:
+            before = _target(engine, each)
+            image = await transfer.pull(
+                engine.transfer, each, platform=wanted, credentials=credentials, progress=tell
+            )
+            digest = str(image.target.digest)
+            changed = changed or before != digest
+            emit(progress.status(f"Digest: {digest}"))
+            emit_image(engine, "pull", each.familiar(), each.familiar_name)
+        said = "Downloaded newer image for" if changed else "Image is up to date for"
         emit(progress.status(f"Status: {said} {reference.familiar()}"))
-        emit_image(engine, "pull", reference.familiar(), reference.familiar_name)
 
     async for record in progress_of(work):
         yield record

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -105,6 +106,77 @@ async def fetch(threads: Threads, reference: Reference, blob: Descriptor, sink: 
 
 def layer_of(data: bytes, size: int | None = None) -> Descriptor:
     return Descriptor(OCI_LAYER, Digest(digest(data)), len(data) if size is None else size)
+
+
+async def tags(threads: Threads, reference: Reference) -> list[str]:
+    async with Registry(reference, credentials=None, options=OPTIONS, threads=threads) as registry:
+        return await registry.tags()
+
+
+def page(*names: object, link: str = "") -> Answer:
+    return Answer(
+        200, json.dumps({"name": "x", "tags": list(names)}).encode(), {"Link": link} if link else {}
+    )
+
+
+class TestTags:
+    TARGET = "/v2/team/app/tags/list"
+
+    def test_every_page_is_asked_for(
+        self, fake: FakeRegistry, threads: Threads, reference: Reference
+    ) -> None:
+        links = [
+            f'<{self.TARGET}?n=2&last=b>; rel="next"',
+            '<http://192.0.2.1/x?t=1%2F>; rel="next"',
+            "</x>; rel=a",
+        ]
+        fake.script(
+            "GET",
+            self.TARGET,
+            page("a", "b", link=links[0]),
+            page("b", link=links[1]),
+            page("c", link=links[2]),
+        )
+
+        assert run(tags(threads, reference)) == ["a", "b", "c"]
+        assert [seen.query for seen in fake.seen("GET")] == [
+            {"n": ["1000"]},
+            {"n": ["2"], "last": ["b"]},
+            {"t": ["1/"]},
+        ]
+
+    def test_a_repository_may_have_none(
+        self, fake: FakeRegistry, threads: Threads, reference: Reference
+    ) -> None:
+        fake.script("GET", self.TARGET, Answer(200, b'{"name": "x", "tags": null}'))
+
+        assert run(tags(threads, reference)) == []
+
+    def test_an_unknown_repository_is_refused_as_a_pull_is(
+        self, fake: FakeRegistry, threads: Threads, reference: Reference
+    ) -> None:
+        with pytest.raises(PullDenied):
+            run(tags(threads, reference))
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            page("../x"),
+            page(1),
+            Answer(200, b'{"tags": {"a": 1}}'),
+            Answer(200, b"[]"),
+            Answer(200, b"{"),
+            page("a", link='</x?last=b>; rel="next"'),  # for ever
+            page("a", link='</x?last=\tb>; rel="next"'),
+        ],
+    )
+    def test_what_is_no_list_of_tags_is_refused(
+        self, fake: FakeRegistry, threads: Threads, reference: Reference, answer: Answer
+    ) -> None:
+        fake.script("GET", self.TARGET, answer)
+
+        with pytest.raises(InvalidArgument, match="invalid tag list"):
+            run(tags(threads, reference))
 
 
 class TestResolve:

@@ -7,6 +7,7 @@ import io
 
 import msgspec
 import pytest
+from tests.fakes.registry import Answer, FakeRegistry
 from tests.unit.engine.conftest import CHANGES, Lab, actions, make, small_tar
 
 from wherry.engine.containers.remove import remove_container
@@ -19,6 +20,7 @@ from wherry.engine.images.inspect import inspect_image
 from wherry.engine.images.list import list_images
 from wherry.engine.images.load import load_images
 from wherry.engine.images.prune import prune_images
+from wherry.engine.images.pull import pull_image
 from wherry.engine.images.push import push_image
 from wherry.engine.images.remove import remove_image
 from wherry.engine.images.save import save_images
@@ -35,6 +37,39 @@ async def add(engine: Engine, repository: str, content: bytes = b"x") -> str:
     changes = [*CHANGES, f"LABEL content={content.decode()}"]
     records = import_image(engine, io.BytesIO(small_tar()), repository=repository, changes=changes)
     return str([record async for record in records][-1]["status"])
+
+
+class TestPull:
+    def test_a_name_without_a_tag_means_all_of_the_registry(self, lab: Lab) -> None:
+        async def scenario() -> None:
+            async with lab.engine() as engine:
+                with FakeRegistry() as registry:
+                    name = f"{registry.host}/team/app"
+                    for tag in ("1", "2"):
+                        registry.add_image("team/app", tag, [small_tar()], author=tag)
+                    registry.script("GET", "/v2/team/app/tags/list", Answer(200, b'{"tags": ["1", "2"]}'))
+
+                    records = [record async for record in pull_image(engine, f"{name}:")]
+
+                assert sorted(tag for found in await tags(engine) for tag in found)[:2] == [
+                    f"{name}:1",
+                    f"{name}:2",
+                ]
+                assert records[-1]["status"] == f"Status: Downloaded newer image for {name}"
+                assert actions(engine, "image")[-2:] == ["pull", "pull"]
+
+        asyncio.run(scenario())
+
+    def test_a_repository_without_tags_is_told(self, lab: Lab) -> None:
+        async def scenario() -> None:
+            async with lab.engine() as engine:
+                with FakeRegistry() as registry:
+                    registry.script("GET", "/v2/team/app/tags/list", Answer(200, b'{"tags": []}'))
+
+                    with pytest.raises(NotFound, match=f"no tags found for {registry.host}/team/app"):
+                        _ = [record async for record in pull_image(engine, f"{registry.host}/team/app")]
+
+        asyncio.run(scenario())
 
 
 class TestFind:
