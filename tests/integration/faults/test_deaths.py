@@ -204,6 +204,23 @@ def test_a_client_that_waits_ends_with_its_daemon(daemon: Daemon, words: list[st
     daemon.start()
 
 
+def test_a_daemon_comes_up_although_a_shim_does_not_answer(daemon: Daemon) -> None:
+    daemon.client("run", "-d", "--name", "silent", *NONE, "busybox", "sleep", "600")
+    daemon.client("run", "-d", "--name", "other", *NONE, "busybox", "sleep", "600")
+    shim = parent_of(pid_of(daemon, "silent"))
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        daemon.kill()
+        daemon.start()
+        daemon.client("rm", "-f", "other")
+    finally:
+        os.kill(shim, signal.SIGCONT)
+
+    wait_until(lambda: daemon.client("exec", "silent", "true", check=False).returncode == 0)
+    daemon.client("rm", "-f", "silent")
+    assert not strangers(daemon)
+
+
 def test_a_daemon_ends_although_its_spawner_does_not(daemon: Daemon) -> None:
     spawner = spawner_of(daemon)
     os.kill(spawner, signal.SIGSTOP)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.faults.points import fault_points
+from tests.integration.faults.points import reachable_points
 from tests.integration.tasks.bench import Bench, end, is_running, run
 
 from wherry.core.tasks import SHIM_LOST
@@ -16,9 +16,9 @@ from wherry.errors import WherryError
 
 pytestmark = pytest.mark.faults
 
-AREAS = ("shim.", "spawner.", "create.", "start.", "init.", "exec.cloned", "exec.joining", "cgroup.v1")
+AREAS = ("shim.", "spawner.", "create.", "start.", "init.", "exec.cloned", "exec.joining", "cgroup.")
 # Points of what no scenario here does: operations, freezing, and what only a lost shim brings about.
-POINTS = [point for point in fault_points() if point.startswith(AREAS)]
+POINTS = [point for point in reachable_points() if point.startswith(AREAS)]
 PROCESS: dict[str, Any] = {"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}
 
 
