@@ -87,6 +87,9 @@ class FakeTask:
     async def resize(self, rows: int, columns: int, exec_id: str | None = None) -> None:
         self.resized.append((rows, columns))
 
+    async def pids(self) -> list[int]:
+        return [self.pid]
+
     async def log_position(self) -> int:
         return 0
 

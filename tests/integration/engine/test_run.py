@@ -17,6 +17,7 @@ from wherry.engine.containers.remove import remove_container
 from wherry.engine.containers.restart import restart_container
 from wherry.engine.containers.start import start_container
 from wherry.engine.containers.stop import stop_container
+from wherry.engine.containers.top import top_container
 from wherry.engine.containers.wait import wait_container
 from wherry.errors import Conflict, InvalidArgument, NotFound, NotModified
 
@@ -302,6 +303,22 @@ class TestEnds:
 
                 assert not list(engine.containers)
                 assert actions(engine)[-3:] == ["kill", "die", "destroy"]
+
+        asyncio.run(scenario())
+
+    def test_top_shows_its_processes_and_no_others(self, roots: Roots) -> None:
+        async def scenario() -> None:
+            async with roots.engine() as engine:
+                await create(engine, "sh", "-c", "sleep 61 & exec sleep 62")
+                await start_container(engine, "box")
+
+                async with asyncio.timeout(10):
+                    while len((await top_container(engine, "box"))["Processes"]) < 2:
+                        await asyncio.sleep(0.01)
+                chosen = await top_container(engine, "box", "-o pid,args")
+
+                assert chosen["Titles"] == ["PID", "COMMAND"]
+                assert sorted(line[1] for line in chosen["Processes"]) == ["sleep 61", "sleep 62"]
 
         asyncio.run(scenario())
 

@@ -27,6 +27,7 @@ from wherry.engine.containers.resize import resize_container
 from wherry.engine.containers.restart import restart_container
 from wherry.engine.containers.start import start_container
 from wherry.engine.containers.stop import stop_container
+from wherry.engine.containers.top import top_container
 from wherry.engine.containers.wait import wait_container
 from wherry.engine.engine import Engine
 from wherry.errors import InvalidArgument, WherryError
@@ -91,6 +92,19 @@ async def container_inspect(request: Request, engine: Engine) -> Response:
     return answers.json(
         await inspect_container(engine, request.path["id"], size=size, version=request.version)
     )
+
+
+@routes.get("/containers/{id}/top")
+async def container_top(request: Request, engine: Engine) -> Response:
+    """Show the processes of a container as ps does.
+
+    Query:
+        ps_args: for the host's ps; `-ef` by default.
+    Answers: 200, 404 no such container, 409 not running, 500 ps refuses.
+
+    Spec: Docker Engine API, ContainerTop.
+    """
+    return answers.json(await top_container(engine, request.path["id"], request.query.get("ps_args")))
 
 
 @routes.post("/containers/{id}/start")
