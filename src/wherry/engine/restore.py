@@ -38,7 +38,7 @@ from wherry.engine.containers.supervise import (
 )
 from wherry.engine.exec.record import Exec, forget_execs, forget_strays, read_execs
 from wherry.engine.exec.start import watch_exec
-from wherry.errors import Conflict, NotFound, WherryError
+from wherry.errors import NotFound, WherryError
 
 if TYPE_CHECKING:
     from wherry.core.tasks import Task
@@ -192,7 +192,7 @@ async def _drop_task(task: Task) -> None:
             await task.kill(9)
             await task.exited
         await task.delete()
-    except (Conflict, NotFound) as error:
+    except (WherryError, OSError) as error:
         log("warning", "task not removed", task=task.id, error=error)
 
 
@@ -203,11 +203,17 @@ async def _undo_creates(engine: Engine) -> None:
         if container_id in known:
             continue
         fault_point("restore.create-found")
-        await engine.threads.disk(_undo_create, engine, container_id)
-        log("info", "removed what was left of a create", container=container_id)
+        try:
+            await engine.threads.disk(_undo_create, engine, container_id)
+            log("info", "removed what was left of a create", container=container_id)
+        except (WherryError, OSError) as error:
+            log("error", "what was left of a create not removed", container=container_id, error=error)
     for name in await engine.threads.disk(engine.volumes.stray):
-        await engine.threads.disk(engine.volumes.discard, name)
-        log("info", "removed a volume without a record", volume=name)
+        try:
+            await engine.threads.disk(engine.volumes.discard, name)
+            log("info", "removed a volume without a record", volume=name)
+        except OSError as error:
+            log("error", "volume without a record not removed", volume=name, error=error)
 
 
 def _directories(engine: Engine) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 
@@ -21,6 +22,7 @@ from wherry.engine.exec.inspect import inspect_exec
 from wherry.engine.exec.record import write_exec
 from wherry.engine.exec.start import start_exec
 from wherry.errors import NotFound
+from wherry.linux import mount
 
 
 async def state(engine: Engine, name: str = "box") -> dict[str, object]:
@@ -180,6 +182,25 @@ class TestCutShort:
 
         asyncio.run(scenario())
 
+    def test_what_cannot_be_undone_keeps_nobody_from_the_rest(self, roots: Roots) -> None:
+        async def scenario() -> None:
+            async with roots.engine() as engine:
+                await create(engine, "true")
+                (engine.containers_root / "stray").mkdir()
+                (engine.volumes.root / "stray").mkdir()
+                held = [engine.containers_root / "stray", engine.volumes.root / "stray"]
+
+            for path in held:
+                mount.mount("tmpfs", str(path), "tmpfs")  # a mount point cannot be removed
+            try:
+                async with roots.engine() as engine:
+                    assert (await state(engine))["Status"] == "created"
+            finally:
+                for path in held:
+                    mount.umount(str(path))
+
+        asyncio.run(scenario())
+
     def test_a_recorded_removal_is_finished(self, roots: Roots) -> None:
         async def scenario() -> None:
             async with roots.engine() as engine:
@@ -216,11 +237,9 @@ class TestCutShort:
                 await create(engine, "sleep", "60")
                 waiter = await wait_container(engine, "box", condition="next-exit")
                 await start_container(engine, "box")
-                pid = engine.containers.find("box").record.state.pid
-                with open(f"/proc/{pid}/status") as status:
-                    parent = next(line.split()[1] for line in status if line.startswith("PPid"))
+                (record,) = (roots.exec / "tasks").glob("*/*/record.json")
 
-                os.kill(int(parent), signal.SIGKILL)
+                os.kill(json.loads(record.read_bytes())["shim_pid"], signal.SIGKILL)
 
                 async with asyncio.timeout(15):
                     assert (await waiter)["StatusCode"] == 137

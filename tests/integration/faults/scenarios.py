@@ -83,15 +83,11 @@ def lose_shim(world: World) -> None:
     """A shim is killed, so that the daemon cleans up after it."""
     with victim(world):
         world.attempt("exec", "-d", "victim", "sleep", "600")
-        pid = world.pid_of("victim")
-        if pid:
-            os.kill(parent_of(pid), signal.SIGKILL)
+        shim = world.shim_of("victim")
+        if shim:
+            os.kill(shim, signal.SIGKILL)
             answer = world.attempt("wait", "victim")
             assert world.armed or answer == b"137\n"
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def restart_daemon(world: World) -> None:
@@ -118,10 +114,10 @@ def restore_after(point: str, operation: Scenario) -> Scenario:
 def exit_unseen(world: World) -> None:
     """A container whose task vanishes, record and all, as at a reboot."""
     world.attempt("run", "-d", "--name", "victim", *NONE, "busybox", "sleep", "600")
-    name, pid = world.id_of("victim"), world.pid_of("victim")
+    name, pid, shim = world.id_of("victim"), world.pid_of("victim"), world.shim_of("victim")
     world.daemon.terminate()
     if pid:
-        os.kill(parent_of(pid), signal.SIGKILL)
+        os.kill(shim, signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
         shutil.rmtree(world.daemon.root / "exec/tasks/moby" / name)
         world.remove_cgroup(name)

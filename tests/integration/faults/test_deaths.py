@@ -61,8 +61,10 @@ def pid_of(daemon: Daemon, name: str) -> int:
     return int(daemon.client("inspect", "-f", "{{.State.Pid}}", name).stdout)
 
 
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+def shim_of(daemon: Daemon, name: str) -> int:
+    name = daemon.client("inspect", "-f", "{{.Id}}", name).stdout.decode().strip()
+    record = daemon.root / "exec/tasks/moby" / name / "record.json"
+    return int(json.loads(record.read_bytes())["shim_pid"])
 
 
 def spawner_of(daemon: Daemon) -> int:
@@ -152,7 +154,7 @@ def test_a_client_ends_when_its_shim_was_killed(daemon: Daemon, words: list[str]
     client = start_client(daemon, *words, "--name", "box", *NONE, "busybox", "cat", program=program)
     wait_until(lambda: daemon.client("ps", "-q", "-f", "status=running").stdout)
 
-    os.kill(parent_of(pid_of(daemon, "box")), signal.SIGKILL)
+    os.kill(shim_of(daemon, "box"), signal.SIGKILL)
 
     client.wait(DEADLINE_S)
     assert client.returncode == 137
@@ -166,7 +168,7 @@ def test_a_client_of_an_exec_ends_when_its_shim_was_killed(daemon: Daemon, progr
     assert client.stdout is not None
     assert client.stdout.read(3) == b"in\n"
 
-    os.kill(parent_of(pid_of(daemon, "box")), signal.SIGKILL)
+    os.kill(shim_of(daemon, "box"), signal.SIGKILL)
 
     client.wait(DEADLINE_S)
     assert client.returncode == 137
@@ -207,7 +209,7 @@ def test_a_client_that_waits_ends_with_its_daemon(daemon: Daemon, words: list[st
 def test_a_daemon_comes_up_although_a_shim_does_not_answer(daemon: Daemon) -> None:
     daemon.client("run", "-d", "--name", "silent", *NONE, "busybox", "sleep", "600")
     daemon.client("run", "-d", "--name", "other", *NONE, "busybox", "sleep", "600")
-    shim = parent_of(pid_of(daemon, "silent"))
+    shim = shim_of(daemon, "silent")
     os.kill(shim, signal.SIGSTOP)
     try:
         daemon.kill()

@@ -7,6 +7,7 @@ serves many points, and the process that dies is whichever passes the point firs
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sqlite3
@@ -124,6 +125,11 @@ class World:
     def pid_of(self, name: str) -> int:
         """The process id of a container's init; 0 when it does not run."""
         return int(self._inspect(name, "{{.State.Pid}}") or "0")
+
+    def shim_of(self, name: str) -> int:
+        """The process id of a container's shim; 0 when there is none."""
+        record = self.daemon.root / "exec/tasks/moby" / (self.id_of(name) or "none") / "record.json"
+        return int(json.loads(record.read_bytes())["shim_pid"]) if record.exists() else 0
 
     def _inspect(self, name: str, template: str) -> str:
         return self.attempt("container", "inspect", "-f", template, name).decode().strip()
