@@ -264,6 +264,31 @@ def test_a_diff_applied_again_gives_the_same_file_system(disk: Disk, driver: str
     assert second.getvalue() == first.getvalue()
 
 
+@pytest.mark.parametrize("driver", ["overlayfs", "native"])
+def test_what_was_written_to_a_volatile_mount_is_there_at_the_next_one(disk: Disk, driver: str) -> None:
+    store = disk.drivers[driver]
+    apply_tar(store, "base", None, layer_tar(BASE))
+    store.prepare("container", "base")
+
+    for number in range(3):
+        with disk.mounted(store.mounts("container", volatile=True)) as root:
+            assert sorted(root.glob("new-*")) == [root / f"new-{each}" for each in range(number)]
+            (root / f"new-{number}").touch()
+
+
+def test_a_volatile_mount_of_an_overlay_syncs_nothing(disk: Disk) -> None:
+    store = disk.drivers["overlayfs"]
+    apply_tar(store, "base", None, layer_tar(BASE))
+    store.prepare("container", "base")
+
+    (writable,) = store.mounts("container", volatile=True)
+    (view,) = store.view("view", "base")
+
+    assert "volatile" in writable.options
+    assert "volatile" not in store.mounts("container")[0].options
+    assert store.mounts("view", volatile=True) == [view]
+
+
 def test_127_layers_are_one_file_system(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     store = disk.drivers["overlayfs"]
     parent = None

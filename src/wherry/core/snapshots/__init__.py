@@ -104,8 +104,11 @@ class Snapshotter(Protocol):
     ) -> list[Mount]:
         """A new read-only snapshot; fails as `prepare` does."""
 
-    def mounts(self, key: str) -> list[Mount]:
+    def mounts(self, key: str, *, volatile: bool = False) -> list[Mount]:
         """The mounts of an active snapshot or a view.
+
+        With `volatile` what is written need not outlive a crash of the machine: where the driver can, nothing
+        is synced to the disk then, neither on a program's demand nor when the mount goes.
 
         Raises:
             SnapshotNotFound: no such snapshot.

@@ -9,7 +9,10 @@ Spec: Linux Documentation/filesystems/overlayfs.rst.
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+
+import msgspec
 
 from wherry.core.mounts import Mount, bind, overlay
 from wherry.core.snapshots import Kind, Whiteouts
@@ -54,3 +57,14 @@ class OverlaySnapshots(RecordedSnapshots):
         if not lower:
             return [bind(files, read_only=False)]
         return [overlay(lower, upper=files, work=str(directory / "work"), options=OPTIONS)]
+
+    def _make_volatile(self, mounts: list[Mount], directory: Path) -> list[Mount]:
+        # The kernel leaves a mark, and refuses the directory after that: it might have lost something in a
+        # crash.  Who mounts it again as volatile does not mind.
+        shutil.rmtree(directory / "work/work/incompat/volatile", ignore_errors=True)
+        return [
+            msgspec.structs.replace(each, options=("volatile", *each.options))
+            if any(option.startswith("upperdir=") for option in each.options)
+            else each
+            for each in mounts
+        ]

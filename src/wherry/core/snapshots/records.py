@@ -98,11 +98,18 @@ class RecordedSnapshots(Snapshotter):
     ) -> list[Mount]:
         return self._create("view", key, parent, labels or {})
 
-    def mounts(self, key: str) -> list[Mount]:
+    def mounts(self, key: str, *, volatile: bool = False) -> list[Mount]:
         chain = self._chain(key)
         if chain[0]["kind"] == "committed":
             raise SnapshotWrongKind(key, "committed", "active or view")
-        return self._mounts(chain[0]["kind"], *self._places(chain))
+        directory, parents = self._places(chain)
+        mounts = self._mounts(chain[0]["kind"], directory, parents)
+        return self._make_volatile(mounts, directory) if volatile else mounts
+
+    def _make_volatile(self, mounts: list[Mount], directory: Path) -> list[Mount]:
+        """`mounts` of the snapshot in `directory` without a sync, where the driver can do that."""
+        del directory
+        return mounts
 
     def commit(self, name: str, key: str, *, labels: Mapping[str, str] | None = None) -> None:
         row = _row(self._metadata.read(), self.name, key)

@@ -116,7 +116,8 @@ async def _run_task(engine: Engine, container: Container) -> Task:
         tenant=engine.tenant,
         id=record.id,
         spec=await container_spec(engine, container),
-        rootfs=engine.snapshots.mounts(record.id),
+        # After a crash of the machine a container of --rm is removed: what it wrote need not be there.
+        rootfs=engine.snapshots.mounts(record.id, volatile=record.host_config.auto_remove),
         terminal=record.config.tty,
         stdin=record.config.open_stdin,
         stdin_once=record.config.stdin_once,
