@@ -2,6 +2,9 @@
 
 runc and crun run a bundle as containerd would have them do, from their command line; ours goes the way of
 the daemon: a request to the warm spawner, a shim, an overlay, the exit, `released`, and the bundle removed.
+
+As on an installed system, where /run is a tmpfs, everyone's bundles and state lie in memory; the root
+directory and ours alone also the writable layer on it lie on the disk.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from wherry.core.mounts import Mount
 from wherry.core.spec import DEFAULT_CAPABILITIES, seccomp
 from wherry.core.tasks import CreateTask, TaskService
 from wherry.core.threads import Threads
+from wherry.linux.mount import mountinfo
 
 PROFILE = seccomp.resolve(
     seccomp.default_profile(), capabilities=DEFAULT_CAPABILITIES, arch=platform.machine(), kernel=(6, 1)
@@ -38,20 +42,28 @@ def full_spec(name: str) -> dict[str, object]:
 
 def runtime(rounds: int) -> Result:
     """runc, crun and ours in turn."""
-    with tempfile.TemporaryDirectory(prefix="wherry-bench-") as directory:
-        root = Path(directory)
+    in_memory = next(each for each in ("/run", "/dev/shm") if _is_tmpfs(each))
+    with (
+        tempfile.TemporaryDirectory(prefix="wherry-bench-") as directory,
+        tempfile.TemporaryDirectory(prefix="wherry-bench-", dir=in_memory) as volatile,
+    ):
+        root, state = Path(directory), Path(volatile)
         rootfs = make_busybox_root(root / "rootfs")
         with asyncio.Runner() as runner:
-            service = runner.run(open_service(root))
+            service = runner.run(open_service(state))
             contestants: dict[str, Callable[[], float]] = {
                 "wherry (spawner)": lambda: runner.run(once(service, root, rootfs)),
-                "wherry-runtime run": command(str(BIN / "wherry-runtime"), root, rootfs),
-                "runc": command("/usr/sbin/runc", root, rootfs),
-                "crun": command("/usr/bin/crun", root, rootfs),
+                "wherry-runtime run": command(str(BIN / "wherry-runtime"), state, rootfs),
+                "runc": command("/usr/sbin/runc", state, rootfs),
+                "crun": command("/usr/bin/crun", state, rootfs),
             }
             series = interleave(contestants, rounds, warmup=2)
             runner.run(service.close())
     return Result("create → exit → cleaned", "ms", "runc", series, "≤ 0.25 × runc, ≤ 0.5 × crun")
+
+
+def _is_tmpfs(path: str) -> bool:
+    return any(each.fstype == "tmpfs" for each in mountinfo() if each.mountpoint == path)
 
 
 async def open_service(root: Path) -> TaskService:
@@ -78,17 +90,17 @@ async def once(service: TaskService, root: Path, rootfs: Path) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def command(program: str, root: Path, rootfs: Path) -> Callable[[], float]:
+def command(program: str, state_root: Path, rootfs: Path) -> Callable[[], float]:
     """A contestant: `PROGRAM run` of a fresh bundle on a shared root directory."""
 
     def measure() -> float:
         name = "bench-" + secrets.token_hex(8)
-        bundle = root / "bundles" / name
+        bundle = state_root / "bundles" / name
         bundle.mkdir(parents=True)
         spec = full_spec(name)
         spec["root"] = {"path": str(rootfs)}
         (bundle / "config.json").write_text(json.dumps(spec))
-        state = root / "state" / Path(program).name
+        state = state_root / "state" / Path(program).name
         argv = [program, "--root", str(state), "run", "--bundle", str(bundle), name]
         return seconds_of(argv, env=environment()) * 1000
 
