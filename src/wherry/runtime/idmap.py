@@ -1,4 +1,4 @@
-"""User namespaces: the mappings of ids, written by the parent, and namespaces made for idmapped mounts.
+"""User namespaces: the mappings of ids, written by the parent.
 
 Spec: user_namespaces(7).
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 
-from wherry.linux.namespaces import CLONE_NEWUSER
-from wherry.linux.process import SIGCHLD, clone3, pidfd_send_signal, wait_pidfd
 from wherry.runtime.failures import InvalidSpec, StartFailed, reason
 
 TYPE_CHECKING = False
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     Mappings = list[dict[str, Any]]
 
 _MOST_LINES = 340
-_SIGKILL = 9
 
 
 def mapping_text(mappings: Mappings) -> str:
@@ -56,30 +53,3 @@ def write_mappings(pid: int, uids: str, gids: str) -> None:
                 os.close(fd)
         except OSError as error:
             raise StartFailed(f"failed to update {file}: {reason(error)}") from error
-
-
-def namespace_for(uids: Mappings, gids: Mappings) -> int:
-    """A user namespace with these mappings, held by nothing but the returned descriptor, the caller's.
-
-    Raises:
-        StartFailed: it cannot be made.
-    """
-    uid_text, gid_text = mapping_text(uids), mapping_text(gids)
-    read, write = os.pipe()
-    try:
-        pid, pidfd = clone3(CLONE_NEWUSER, exit_signal=SIGCHLD)
-    except OSError as error:
-        raise StartFailed(f"user namespace for an idmapped mount: {reason(error)}") from error
-    if pid == 0:
-        os.close(write)
-        os.read(read, 1)  # lives until the parent has the namespace
-        os._exit(0)
-    try:
-        write_mappings(pid, uid_text, gid_text)
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(read)
-        os.close(write)
-        pidfd_send_signal(pidfd, _SIGKILL)
-        wait_pidfd(pidfd)
-        os.close(pidfd)

@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
             _report(failure, "", "text")
             return 1
     from wherry.errors import WherryError
-    from wherry.runtime.commands.flags import Options, parse_flags
+    from wherry.runtime.commands.flags import BOOLEAN, Options, parse_flags
 
     values: dict[str, object] = {"log": "", "log-format": "text"}
     verb = ""
@@ -78,6 +78,8 @@ def main(argv: list[str]) -> int:
         values, words = parse_flags(_global_flags(), argv)
         if values["version"]:
             return _print_version()
+        if words[:1] in (["help"], ["h"]) and len(words) > 1:
+            words = [words[1], "--help"]
         if values["help"] or not words or words[0] in ("help", "h"):
             sys.stdout.write(_USAGE)
             return 0
@@ -85,7 +87,9 @@ def main(argv: list[str]) -> int:
         if verb not in _COMMANDS:
             raise WherryError(f'no command "{verb}"; see wherry-runtime --help')
         command = _load(verb)
-        own, arguments = parse_flags(command.FLAGS, words)
+        own, arguments = parse_flags({**command.FLAGS, "help": (BOOLEAN, False, "h")}, words)
+        if own["help"]:
+            return _print_help(verb, command)
         code: int = command.run(Options(verb, {**values, **own}), arguments)
         return code
     except (WherryError, OSError) as error:
@@ -127,6 +131,15 @@ def _load(verb: str) -> Command:
     __import__(name)
     module: Command = sys.modules[name]  # type: ignore[assignment]
     return module
+
+
+def _print_help(verb: str, command: Command) -> int:
+    from wherry.runtime.commands.help import command_help
+
+    listed = _USAGE.partition("COMMANDS:\n")[2]
+    purpose = next(line.split(None, 1)[1] for line in listed.splitlines() if line.split()[:1] == [verb])
+    sys.stdout.write(command_help(verb, purpose, command.FLAGS))
+    return 0
 
 
 def _print_version() -> int:

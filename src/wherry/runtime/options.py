@@ -9,6 +9,7 @@ Spec: runtime-spec, config.md, Linux mount options.
 from __future__ import annotations
 
 from wherry.linux import mount as m
+from wherry.runtime.failures import InvalidSpec
 
 # word: (attributes to set, attributes to clear)
 _ATTRIBUTES: dict[str, tuple[int, int]] = {
@@ -57,7 +58,7 @@ _IGNORED = {"remount", "silent", "loud", "iversion", "noiversion", "nofail", "_n
 PROPAGATION_WORDS = tuple(_PROPAGATION)
 KNOWN_WORDS = sorted(
     {*_ATTRIBUTES, *_RECURSIVE, *_PROPAGATION, *_SUPERBLOCK, *_SUPERBLOCK_CLEARED, *_IGNORED}
-    | {"bind", "rbind", "idmap", "ridmap"}
+    | {"bind", "rbind"}
 )
 
 
@@ -65,7 +66,7 @@ class MountOptions:
     """The options of one mount, sorted by what they act on."""
 
     __slots__ = (
-        "attr_clr", "attr_set", "bind", "data", "idmap", "idmap_recursive", "propagation",
+        "attr_clr", "attr_set", "bind", "data", "propagation",
         "recursive_attr_clr", "recursive_attr_set", "recursive_bind",
     )  # fmt: skip
 
@@ -77,8 +78,6 @@ class MountOptions:
         self.propagation: list[tuple[int, bool]] = []
         self.bind = False
         self.recursive_bind = False
-        self.idmap = False
-        self.idmap_recursive = False
         self.data: list[str] = []
 
     @property
@@ -87,7 +86,11 @@ class MountOptions:
 
 
 def parse_options(words: list[str]) -> MountOptions:
-    """The options that `words` mean; an unknown word belongs to the filesystem."""
+    """The options that `words` mean; an unknown word belongs to the filesystem.
+
+    Raises:
+        InvalidSpec: a word of the specification that this runtime does not do.
+    """
     options = MountOptions()
     for word in words:
         if word in _ATTRIBUTES:
@@ -102,8 +105,7 @@ def parse_options(words: list[str]) -> MountOptions:
             options.bind = True
             options.recursive_bind = word == "rbind"
         elif word in ("idmap", "ridmap"):
-            options.idmap = True
-            options.idmap_recursive = word == "ridmap"
+            raise InvalidSpec(f"mount option {word} is not supported")
         elif word in _SUPERBLOCK:
             options.data.append(_SUPERBLOCK[word])
         elif word in _SUPERBLOCK_CLEARED:

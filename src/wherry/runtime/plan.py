@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 _MAXIMUM_ID = 0xFFFFFFFE
+_NOT_HERE = ("intelRdt", "memoryPolicy", "netDevices")
+"""Members of `linux` that would be ignored, and so are refused."""
 _ROOTFS_PROPAGATION = ("", "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable")
 
 
@@ -88,7 +90,7 @@ class Process:
 class Mount:
     """One entry of `mounts`."""
 
-    __slots__ = ("destination", "gid_mappings", "options", "source", "type", "uid_mappings")
+    __slots__ = ("destination", "options", "source", "type")
 
     def __init__(self, entry: Spec) -> None:
         self.destination = str(entry.get("destination") or "")
@@ -103,8 +105,9 @@ class Mount:
         if not self.type and not self.options.bind:
             raise InvalidSpec(f"mount {self.destination!r} has neither a type nor the option bind")
         self.source = str(entry.get("source") or "")
-        self.uid_mappings: list[Spec] = entry.get("uidMappings") or []
-        self.gid_mappings: list[Spec] = entry.get("gidMappings") or []
+        for field in ("uidMappings", "gidMappings"):
+            if entry.get(field):
+                raise InvalidSpec(f"mount {self.destination!r}: {field} is not supported")
 
 
 class Plan:
@@ -141,6 +144,9 @@ class Plan:
         self._check()
 
     def _check(self) -> None:
+        for field in _NOT_HERE:
+            if self.linux.get(field):
+                raise InvalidSpec(f"linux.{field} is not supported")
         namespaces = self.namespaces
         if self.root_propagation not in _ROOTFS_PROPAGATION:
             raise InvalidSpec(f"rootfsPropagation={self.root_propagation} is not supported")

@@ -21,6 +21,14 @@ def process(**changes: Any) -> dict[str, Any]:
     return spec(process=spec()["process"] | changes)
 
 
+def linux(**members: Any) -> dict[str, Any]:
+    return spec(linux=spec()["linux"] | members)
+
+
+def bind(**members: Any) -> dict[str, Any]:
+    return spec(mounts=[{"destination": "/a", "source": "/b", "type": "bind"} | members])
+
+
 @pytest.mark.parametrize(
     ("document", "text"),
     [
@@ -46,6 +54,13 @@ def process(**changes: Any) -> dict[str, Any]:
         ),
         (spec(linux={"namespaces": [{"type": "mount"}], "timeOffsets": {"boottime": {}}}), "time namespace"),
         (spec(linux={"namespaces": [{"type": "mount"}], "rootfsPropagation": "up"}), "rootfsPropagation=up"),
+        (linux(intelRdt={"closID": "x"}), "linux.intelRdt is not supported"),
+        (linux(netDevices={"eth0": {}}), "linux.netDevices is not supported"),
+        (linux(memoryPolicy={"mode": "MPOL_BIND"}), "linux.memoryPolicy is not supported"),
+        (bind(options=["rbind", "ridmap"]), "mount option ridmap is not supported"),
+        (bind(options=["idmap"]), "mount option idmap is not supported"),
+        (bind(uidMappings=[{}]), "mount '/a': uidMappings is not supported"),
+        (bind(gidMappings=[{}]), "mount '/a': gidMappings is not supported"),
         (spec(mounts=[{"destination": ""}]), "not a path"),
         (spec(mounts=[{"destination": "/a"}]), "neither a type nor the option bind"),
     ],

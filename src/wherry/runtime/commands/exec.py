@@ -39,6 +39,10 @@ FLAGS = {
 
 def run(options: Options, arguments: list[str]) -> int:
     container_id = take_id(arguments, exactly=False)
+    if options["cgroup"]:
+        raise InvalidArgument(
+            "exec --cgroup is not supported: a process is put into the container's own cgroup"
+        )
     if options["process"]:
         process = bundle.read_document(options["process"], "process file")
     elif len(arguments) < 2:

@@ -59,7 +59,8 @@ def features() -> dict[str, object]:
             "apparmor": {"enabled": apparmor_is_enabled()},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
-            "mountExtensions": {"idmap": {"enabled": True}},
+            "netDevices": {"enabled": False},
+            "mountExtensions": {"idmap": {"enabled": False}},
         },
         "annotations": {"io.wherry.runtime.version": __version__},
     }  # fmt: skip
