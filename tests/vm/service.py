@@ -26,7 +26,7 @@ _PLACES = [str(Path(module.__file__ or "").parents[1]) for module in (wherry, ms
 _UNIT = """
 [Service]
 Type=notify
-ExecStart={launcher} {options}
+ExecStart={command}
 Delegate=yes
 KillMode=process
 TimeoutStartSec=180
@@ -80,15 +80,18 @@ class Service:
         self.host = f"unix://{self.root}/d.sock"
         self.containers = CGROUPS / self.root.name
         self._cli = launcher(self.root / "wherry", "cli")
-        options = [
-            "--host", self.host, "--data-root", f"{self.root}/data", "--exec-root", f"{self.root}/exec",
-            "--pidfile", f"{self.root}/pid", "--cgroup-parent", f"/{self.root.name}",
-        ]  # fmt: skip
-        self.command = [str(launcher(self.root / "wherryd", "daemon")), *options]
+        self._daemon = launcher(self.root / "wherryd", "daemon")
         UNITS.mkdir(parents=True, exist_ok=True)
-        text = _UNIT.format(launcher=self.command[0], options=shlex.join(options))
-        (UNITS / self.unit).write_text(text)
+        (UNITS / self.unit).write_text(_UNIT.format(command=shlex.join(self.command(self.root))))
         self.systemctl("daemon-reload")
+
+    def command(self, root: Path) -> list[str]:
+        """What starts the daemon on roots and a socket below `root`."""
+        return [
+            str(self._daemon), "--host", f"unix://{root}/d.sock", "--pidfile", f"{root}/pid",
+            "--data-root", f"{root}/data", "--exec-root", f"{root}/exec",
+            "--cgroup-parent", f"/{self.root.name}",
+        ]  # fmt: skip
 
     @property
     def group(self) -> Path:

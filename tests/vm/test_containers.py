@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
 import time
 from pathlib import Path
@@ -92,6 +93,43 @@ class TestCgroups:
         service.wherry("rm", "-f", "box")
 
         assert not group.exists()
+
+    def test_a_group_that_holds_processes_passes_on_nothing_and_still_has_groups_without_limits(
+        self, service: Service
+    ) -> None:
+        top = Path("/sys/fs/cgroup") / f"{service.containers.name}-occupied"
+        top.mkdir()
+        with subprocess.Popen(["sleep", "600"]) as sleep:
+            (top / "cgroup.procs").write_text(str(sleep.pid))
+            try:
+                said = service.run("--cgroup-parent", f"/{top.name}", "echo hi")
+                refused = service.run("--cgroup-parent", f"/{top.name}", "-m", "16m", "echo hi", check=False)
+            finally:
+                sleep.kill()
+                sleep.wait()
+                top.rmdir()
+
+        assert said == "hi\n"
+        assert "holds processes and passes on no controllers" in refused
+
+    def test_a_daemon_in_a_container_gives_its_containers_limits(self, service: Service) -> None:
+        binds = [
+            f"-v{path}:{path}:ro" for path in ("/src", "/usr", "/lib", "/lib64", "/etc", str(service.root))
+        ]
+        roots = "--host unix:///run/d.sock --data-root /var/lib/wherry --exec-root /run/w --pidfile /run/pid"
+        inner = [str(service.root / "wherry"), "-H", "unix:///run/d.sock"]
+        options = ["--privileged", "--name", "box", "--tmpfs", "/run", "-v", "inner:/var/lib/wherry", *binds]
+        service.wherry("run", "-d", *options, "busybox", str(service.root / "wherryd"), *roots.split())
+        wait_until(lambda: "daemon serves" in service.wherry("logs", "box").stderr, "the inner daemon serves")
+        archive = tar_of({"bin/cat": (Path("/bin/busybox").read_bytes(), 0o755)})
+        (service.root / "cat.tar").write_bytes(archive)
+
+        service.wherry("exec", "box", *inner, "import", service.root / "cat.tar", "cat")
+        said = service.wherry(
+            "exec", "box", *inner, "run", "--rm", "-m", "16m", "cat", "/bin/cat", "/sys/fs/cgroup/memory.max"
+        )
+
+        assert said.stdout == f"{16 << 20}\n"
 
     def test_a_paused_container_stands_still_and_can_be_removed(self, service: Service) -> None:
         service.wherry(
