@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from tests.integration.engine.conftest import Roots, create, output, run
 
 from wherry.api.types import HostConfig
+from wherry.diagnostics import faults
 from wherry.engine.containers.restart import restart_container
 from wherry.engine.containers.start import start_container
 from wherry.engine.containers.wait import wait_container
@@ -52,6 +54,25 @@ def test_restarting_again_and_again_keeps_the_files(roots: Roots) -> None:
             # A restart may end a run between its two commands: a number may be missing, none comes twice.
             assert numbers == sorted(set(numbers))
             assert numbers[-1] <= 9
+
+    asyncio.run(scenario())
+
+
+def test_an_exit_that_a_full_disk_refused_is_recorded_later(roots: Roots, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        trigger = tmp_path / "once"
+        trigger.touch()
+        async with roots.engine() as engine, asyncio.timeout(30):
+            await create(engine, "sh", "-c", "exit 7")
+            waiter = await wait_container(engine, "box", condition="next-exit")
+            faults.arm(f"exit.seen=ENOSPC@{trigger}")
+            try:
+                await start_container(engine, "box")
+
+                assert (await waiter)["StatusCode"] == 7
+            finally:
+                faults.arm("")
+            assert not trigger.exists()
 
     asyncio.run(scenario())
 

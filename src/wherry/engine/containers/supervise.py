@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 60.0
 GOOD_RUN_NS = 10_000_000_000
+RETRY_S = 1.0
 
 
 def watch(engine: Engine, container: Container, task: Task) -> None:
@@ -39,9 +40,16 @@ def watch(engine: Engine, container: Container, task: Task) -> None:
 
 async def _watch(engine: Engine, container: Container, task: Task) -> None:
     exit_status = await task.exited
-    async with container.lock:
-        if container.task is task:
-            await handle_exit(engine, container, task, exit_status)
+    while True:
+        try:
+            async with container.lock:
+                if container.task is task:
+                    await handle_exit(engine, container, task, exit_status)
+            return
+        except (WherryError, OSError) as error:
+            # The disk is full, say: an exit that is not handled would leave the container running for ever.
+            log("error", "exit not handled yet", container=container.id, error=error)
+            await asyncio.sleep(RETRY_S)
 
 
 async def handle_exit(engine: Engine, container: Container, task: Task, exit_status: Exit) -> None:
