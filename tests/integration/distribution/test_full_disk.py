@@ -71,3 +71,6 @@ def test_a_disk_too_small_to_unpack_names_nothing(
         transfer(small, fake, LAYER)
 
     assert not small.services.images.list("moby")
+    # The database is on the same disk: there was no room to write either down until the files were gone.
+    assert not list(small.snapshots.walk())
+    assert not small.services.leases.list()

@@ -225,6 +225,7 @@ COVERED: dict[str, Scenario] = {
     "load": load,
     "unpack": pull,
     "snapshot": load,
+    "snapshot.files-removed": create,
     "content": load,
     "save": save,
     "import": import_image,

@@ -57,25 +57,42 @@ def test_a_mount_inside_stops_a_removal_instead_of_being_emptied(disk: Disk) -> 
     finally:
         subprocess.run(["umount", inside], check=True)
 
-    assert store.cleanup() == 1
+    assert store.remove("container")
+    assert store.cleanup() == 0
 
 
-def test_a_kill_in_the_middle_of_a_removal_is_cleaned_up(tmp_path: Path) -> None:
+def killed_removal(path: Path, prepare: str, key: str, point: str) -> None:
+    """A process that ends at `point` of a removal."""
     code = (
         "import sys; from pathlib import Path\n"
         "from tests.contract.snapshots import commit_layer\n"
         "from tests.integration.storage.conftest import Disk\n"
         "store = Disk(Path(sys.argv[1])).drivers['overlayfs']\n"
-        "commit_layer(store, 'base', None, 'file')\n"
-        "store.remove('base')\n"
+        f"{prepare}\n"
+        f"store.remove({key!r})\n"
     )
 
     ran = subprocess.run(
-        [sys.executable, "-c", code, tmp_path],
-        env={"PYTHONPATH": "src:.", "WHERRY_FAULT": "snapshot.record-removed"},
+        [sys.executable, "-c", code, path], env={"PYTHONPATH": "src:.", "WHERRY_FAULT": point}
     )
 
     assert ran.returncode == -9
+
+
+def test_a_removal_of_an_active_snapshot_that_was_killed_can_be_done_again(tmp_path: Path) -> None:
+    killed_removal(tmp_path, "store.prepare('active')", "active", "snapshot.files-removed")
+
+    disk = Disk(tmp_path)
+    store = disk.drivers["overlayfs"]
+    assert (store.stat("active").kind, store.usage("active").bytes) == ("active", 0)
+    assert store.remove("active")
+    assert list(store.walk()) == []
+    disk.close()
+
+
+def test_a_kill_in_the_middle_of_a_removal_is_cleaned_up(tmp_path: Path) -> None:
+    killed_removal(tmp_path, "commit_layer(store, 'base', None, 'file')", "base", "snapshot.record-removed")
+
     disk = Disk(tmp_path)
     store = disk.drivers["overlayfs"]
     assert list(store.walk()) == []

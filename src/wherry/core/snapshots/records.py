@@ -4,8 +4,10 @@
     <root>/<id>/work    what the driver needs beside them
 
 Directories are named by small integers, so that 127 of them fit into one page of mount
-options.  A directory is made before its record and removed after it: a crash leaves at most a
-directory without a record, which `cleanup` removes.
+options.  A directory is made before its record.  A committed one, which others may look for by name, goes
+after its record: a crash leaves at most a directory without a record, which `cleanup` removes.  An active one
+goes before: on a full disk there may be no room to write that the record is gone until the files are.  Who
+made it removes it again after a crash, as it would a whole one.
 """
 
 from __future__ import annotations
@@ -78,6 +80,9 @@ class RecordedSnapshots(Snapshotter):
         self._lock = threading.Lock()
         self._busy: set[int] = set()
         """Directories that are being made or removed, which `cleanup` leaves alone."""
+        self._ending: set[int] = set()
+        """Snapshots that are being committed or removed, each by one at a time."""
+        self._ended = threading.Condition(self._lock)
         self._last_id = max([self._highest_recorded(), *self._directories()])
 
     @abstractmethod
@@ -112,29 +117,50 @@ class RecordedSnapshots(Snapshotter):
         return mounts
 
     def commit(self, name: str, key: str, *, labels: Mapping[str, str] | None = None) -> None:
-        row = _row(self._metadata.read(), self.name, key)
-        if row["kind"] != "active":
-            raise SnapshotWrongKind(key, row["kind"], "active")
-        if self.exists(name):
-            raise SnapshotExists(name)
-        files = self._root / str(row["id"]) / "fs"
-        with disk_failures(f"cannot commit snapshot {key}"):
-            usage = tree_usage(files)
-            # A name promises whole files: after a power failure nobody would unpack the layer again.
-            sync_file_system(files)
-            fault_point("snapshot.synced")
-        self._metadata.write(_commit, self.name, name, key, dict(labels or {}), usage, time.time_ns())
-        fault_point("snapshot.committed")
-        self._discard(self._root / str(row["id"]), "work")
+        with self._alone_with(key) as row:
+            if row["kind"] != "active":
+                raise SnapshotWrongKind(key, row["kind"], "active")
+            if self.exists(name):
+                raise SnapshotExists(name)
+            files = self._root / str(row["id"]) / "fs"
+            with disk_failures(f"cannot commit snapshot {key}"):
+                usage = tree_usage(files)
+                # A name promises whole files: after a power failure nobody would unpack the layer again.
+                sync_file_system(files)
+                fault_point("snapshot.synced")
+            self._metadata.write(_commit, self.name, name, key, dict(labels or {}), usage, time.time_ns())
+            fault_point("snapshot.committed")
+            self._discard(self._root / str(row["id"]), "work")
 
     def remove(self, key: str, *, unless: Callable[[sqlite3.Connection], bool] | None = None) -> bool:
-        number = _row(self._metadata.read(), self.name, key)["id"]
-        with self._at_work_on(number):
+        with self._alone_with(key) as row, self._at_work_on(row["id"]):
+            number = row["id"]
+            # What `unless` may keep must be whole, and so must what has a name.
+            if unless is None and row["kind"] != "committed":
+                self._discard(self._root, str(number))
+                fault_point("snapshot.files-removed")
             if not self._metadata.write(_delete, self.name, number, key, unless):
                 return False
             fault_point("snapshot.record-removed")
             self._discard(self._root, str(number))
         return True
+
+    @contextmanager
+    def _alone_with(self, key: str) -> Iterator[sqlite3.Row]:
+        """The record of a snapshot that nobody else ends meanwhile, be it by a commit or a removal."""
+        number = _row(self._metadata.read(), self.name, key)["id"]
+        with self._ended:
+            self._ended.wait_for(lambda: number not in self._ending)
+            self._ending.add(number)
+        try:
+            row = _row(self._metadata.read(), self.name, key)
+            if row["id"] != number:
+                raise SnapshotNotFound(key)  # it went meanwhile, and another took its key
+            yield row
+        finally:
+            with self._ended:
+                self._ending.discard(number)
+                self._ended.notify_all()
 
     def stat(self, key: str) -> Snapshot:
         return _snapshot(_row(self._metadata.read(), self.name, key))
@@ -152,7 +178,10 @@ class RecordedSnapshots(Snapshotter):
         row = _row(self._metadata.read(), self.name, key)
         if row["bytes"] is not None:
             return Usage(row["bytes"], row["inodes"])
-        return Usage(*tree_usage(self._root / str(row["id"]) / "fs"))
+        try:
+            return Usage(*tree_usage(self._root / str(row["id"]) / "fs"))
+        except FileNotFoundError:
+            return Usage(0, 0)  # its removal was cut short
 
     def update_labels(self, key: str, labels: Mapping[str, str | None]) -> Snapshot:
         return self._metadata.write(_update_labels, self.name, key, labels, time.time_ns())
