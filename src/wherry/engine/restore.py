@@ -8,6 +8,7 @@ record runs, no task              the machine was rebooted: the exit code is not
 record is being removed           finish the removal
 directory or volume, no record    a create was cut short: undo it
 layer half unpacked               a pull was cut short: the next one begins that layer anew
+snapshot's directory, no record   its making or removal was cut short: remove it
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ async def restore(engine: Engine) -> None:
     """Bring records, tasks and directories to agree; containers that should run are started again."""
     tasks = {task.id: task for task in await engine.tasks.recover() if task.tenant == engine.tenant}
     await _undo_creates(engine)
-    await engine.threads.disk(discard_unfinished, engine.snapshots)
+    await _discard_snapshots(engine)
     for container in engine.containers:
         try:
             async with container.lock:
@@ -214,6 +215,18 @@ async def _undo_creates(engine: Engine) -> None:
             log("info", "removed a volume without a record", volume=name)
         except OSError as error:
             log("error", "volume without a record not removed", volume=name, error=error)
+
+
+async def _discard_snapshots(engine: Engine) -> None:
+    """Remove half-made layers, and the directories of snapshots that no record names."""
+    try:
+        await engine.threads.disk(discard_unfinished, engine.snapshots)
+        found = await engine.threads.disk(engine.snapshots.cleanup)
+    except (WherryError, OSError) as error:
+        log("error", "what was left of snapshots not removed", error=error)
+        return
+    if found:
+        log("info", "removed snapshots without a record", count=found)
 
 
 def _directories(engine: Engine) -> list[str]:

@@ -182,6 +182,19 @@ class TestCutShort:
 
         asyncio.run(scenario())
 
+    def test_a_snapshots_directory_without_a_record_is_removed(self, roots: Roots) -> None:
+        async def scenario() -> None:
+            async with roots.engine() as engine:
+                kept = engine.snapshots.upper(await create(engine, "true"))
+                orphan = kept.parent.parent / "999999"
+                (orphan / "fs/deep").mkdir(parents=True)
+
+            async with roots.engine():
+                assert not orphan.exists()
+                assert kept.exists()
+
+        asyncio.run(scenario())
+
     def test_what_cannot_be_undone_keeps_nobody_from_the_rest(self, roots: Roots) -> None:
         async def scenario() -> None:
             async with roots.engine() as engine:
