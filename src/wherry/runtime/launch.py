@@ -95,7 +95,8 @@ def create_init(
     `stdio` are the three standard streams, ignored where the configuration asks for a terminal.
     `rootfs_fd` is a detached mount to be the root, else root.path of the bundle; it stays the caller's.
     `preserve_fds` passes descriptors 3 and up on.  `console_size` is (rows, columns).  `gate_fd` is a
-    listening socket for a start by another process.  `ahead` is used if it serves; it stays the caller's.
+    listening socket for a start by another process.  `ahead`, to which `spec` is announced, is
+    used if it serves; it stays the caller's.
 
     Raises:
         InvalidSpec: the configuration.
@@ -112,7 +113,7 @@ def create_init(
     fault_point("create.cgroup-made")
     setup.cgroup = cgroup
     try:
-        return _launch(setup, spec, cgroup, rootfs_fd, ahead)
+        return _launch(setup, plan, cgroup, rootfs_fd, ahead)
     except BaseException as error:
         _remove_cgroup(cgroup, error)
         raise
@@ -174,13 +175,11 @@ def _prepare(
     filters.prepare(setup, linux.get("seccomp"), seccomp_cache)
 
 
-def _launch(setup: init.Setup, spec: Spec, cgroup: Cgroup, rootfs_fd: int, ahead: Spare | None) -> Init:
+def _launch(setup: init.Setup, plan: Plan, cgroup: Cgroup, rootfs_fd: int, ahead: Spare | None) -> Init:
     """Make the first process and see it to the gate; a failure leaves no process."""
-    plan = setup.plan
-    assert plan is not None
     try:
         _open_for_child(setup, plan, rootfs_fd)
-        started = (ahead.take(setup, spec) if ahead is not None else None) or _clone_init(setup, plan)
+        started = (ahead.take(setup) if ahead is not None else None) or _clone_init(setup, plan)
     finally:
         setup.close()
     try:

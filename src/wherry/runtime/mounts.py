@@ -60,16 +60,17 @@ def root_propagation(plan: Plan) -> tuple[int, bool]:
 class Sources:
     """The detached mounts that the parent has opened; closed by the parent after the fork."""
 
-    __slots__ = ("cgroups", "root", "trees")
+    __slots__ = ("cgroups", "made", "root", "trees")
 
     def __init__(self) -> None:
         self.root = -1
         self.trees: dict[int, int] = {}  # by index in plan.mounts
         self.cgroups: list[tuple[str, int]] = []
+        self.made: dict[int, int] = {}  # by a child that had time for it: `make_ahead`
 
     def descriptors(self) -> list[int]:
         """All that the child needs."""
-        fds = [self.root, *self.trees.values(), *(fd for _, fd in self.cgroups)]
+        fds = [self.root, *self.trees.values(), *self.made.values(), *(fd for _, fd in self.cgroups)]
         return [fd for fd in fds if fd >= 0]
 
     def close(self) -> None:
@@ -170,14 +171,46 @@ def mount_all(plan: Plan, sources: Sources, tree: Tree) -> None:
             elif fd >= 0:
                 _attach_tree(mount, fd, tree)
             elif mount.type in _NAMESPACED:
-                _mount_namespaced(plan, mount, tree)
+                _mount_namespaced(plan, mount, tree, sources.made.get(index, -1))
             else:
                 _mount_by_path(mount, tree)
         except OSError as error:
             raise mount_failed(mount.source, mount.destination, explain(error)) from error
 
 
-def _mount_namespaced(plan: Plan, mount: Mount, tree: Tree) -> None:
+def make_ahead(plan: Plan) -> dict[int, int]:
+    """Make, attached nowhere yet, the filesystems of the child's own namespaces: by index in plan.mounts.
+
+    For a child that waits in them for the rest of its orders.  What cannot be made is left to `mount_all`,
+    and so is everything of control groups, to which the child does not belong yet.
+    """
+    made: dict[int, int] = {}
+    for index, mount in enumerate(plan.mounts):
+        if mount.type in _NAMESPACED and mount.type not in ("cgroup", "cgroup2") and not mount.options.bind:
+            try:
+                made[index] = _make_namespaced(mount)
+            except OSError:
+                continue
+    return made
+
+
+def _make_namespaced(mount: Mount) -> int:
+    options = mount.options
+    data = list(options.data)
+    late = _is_read_only_late(mount)
+    if options.read_only and not late:
+        data.append("ro")
+    attributes = options.attr_set & ~(m.MOUNT_ATTR_RDONLY if late else 0)
+    return make_filesystem(mount.type, mount.source or mount.type, data, attributes)
+
+
+def _is_read_only_late(mount: Mount) -> bool:
+    """Whether later steps still write to it."""
+    return mount.options.read_only and mount.type == "tmpfs"
+
+
+def _mount_namespaced(plan: Plan, mount: Mount, tree: Tree, fd: int) -> None:
+    """Attach `fd`, or what is made now when that is -1."""
     # procfs and sysfs through no link at all: they are what later steps and the kernel's own
     # protections rely on.
     kernel = mount.type in ("proc", "sysfs")
@@ -186,12 +219,8 @@ def _mount_namespaced(plan: Plan, mount: Mount, tree: Tree) -> None:
         if not kernel:
             _refuse_over_proc(mount, -1, target, tree)
         options = mount.options
-        data = list(options.data)
-        late = options.read_only and mount.type == "tmpfs"
-        if options.read_only and not late:
-            data.append("ro")
-        attributes = options.attr_set & ~(m.MOUNT_ATTR_RDONLY if late else 0)
-        fd = make_filesystem(mount.type, mount.source or mount.type, data, attributes)
+        if fd < 0:
+            fd = _make_namespaced(mount)
         if options.propagation or options.recursive_attr_set or root_propagation(plan)[0] == m.MS_SHARED:
             # A new filesystem is private; anything else is asked for.
             options.attr_set = options.attr_clr = 0
@@ -199,7 +228,7 @@ def _mount_namespaced(plan: Plan, mount: Mount, tree: Tree) -> None:
         attach(fd, target, source=mount.source, destination=mount.destination)
     finally:
         os.close(target)
-    _remember(mount, fd, tree, late=late)
+    _remember(mount, fd, tree, late=_is_read_only_late(mount))
 
 
 def _remember(mount: Mount, fd: int, tree: Tree, *, late: bool) -> None:

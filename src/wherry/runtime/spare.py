@@ -4,8 +4,8 @@ Making a process in new namespaces, and giving it its own copy of the memory it 
 of a start, and can be done before the request is there.  The spare is a plain copy of its parent that waits
 for its `Setup`; from there on it goes the way of every first process, step by step (`init`).
 
-    make_spare ── clone3 ──┬─ parent: plan ─ cgroup ─ sources ─ Spare.take ── setup, descriptors ──▶ ┐
-                           └─ child:  waits ◀───────────────────────────────────────────────────────┘ run_init
+    make_spare ── clone3 ──┬─ parent:  announce ──▶  root, cgroup, sources  ── take, with descriptors ──▶
+                           └─ child:   waits ▶ plans, makes detached filesystems ▶ waits ▶ run_init
 
 It is made in new namespaces of the kinds that its maker expects, and serves only a container that asks for
 exactly these.  On cgroup v2 a process is born in its cgroup, which is not known here, so there is none there.
@@ -20,7 +20,7 @@ import os
 
 from wherry.linux import cgroupfs, namespaces
 from wherry.linux.process import SIGCHLD, clone3, pidfd_send_signal, wait_pidfd
-from wherry.runtime import devices, init, rlimits, sync
+from wherry.runtime import devices, init, mounts, rlimits, sync
 from wherry.runtime.cgroups import Cgroup
 from wherry.runtime.plan import Plan
 from wherry.runtime.started import Started
@@ -40,6 +40,7 @@ USUAL_FLAGS = sum(
 )
 _SERVED = USUAL_FLAGS | namespaces.NAMESPACE_FLAGS["time"]
 _SIGKILL = 9
+_PARENTS = frozenset(("seccomp", "resources"))  # what only the parent needs of `linux`
 # What travels of a Setup as it is.
 _VALUES = (
     "bundle", "container_id", "keyring", "listener_metadata", "listener_path", "root_at", "seccomp_flags",
@@ -50,31 +51,42 @@ _VALUES = (
 class Spare:
     """A process that waits to be the first of some container."""
 
-    __slots__ = ("_channel", "_flags", "_pid", "_pidfd")
+    __slots__ = ("_announced", "_channel", "_flags", "_pid", "_pidfd")
 
     def __init__(self, flags: int, pid: int, pidfd: int, channel: sync.Channel) -> None:
+        self._announced = False
         self._flags = flags
         self._pid = pid
         self._pidfd = pidfd
         self._channel = channel
 
-    def take(self, setup: init.Setup, spec: Spec) -> Started | None:
+    def announce(self, spec: Spec) -> None:
+        """Tell it the configuration that `take` will be about, so that it can begin to prepare."""
+        linux = {key: value for key, value in (spec.get("linux") or {}).items() if key not in _PARENTS}
+        payload = marshal.dumps({**spec, "linux": linux})
+        self._announced = len(payload) < sync.LARGEST_SETUP and self._send(payload, [])
+
+    def take(self, setup: init.Setup) -> Started | None:
         """Make it the first process of the container of `setup`, whose descriptors stay the caller's.
 
         None when it does not have what that container asks for, or is not there any more.
         """
-        if self._pidfd < 0 or not _serves(self._flags, setup):
+        if self._pidfd < 0 or not self._announced or not _serves(self._flags, setup):
             return None
-        payload, fds = _packed(setup, spec)
-        if len(payload) > sync.LARGEST_SETUP or len(fds) > sync.MOST_DESCRIPTORS:
-            return None
-        try:
-            self._channel.send_setup(payload, fds)
-        except OSError:
+        payload, fds = _packed(setup)
+        too_much = len(payload) >= sync.LARGEST_SETUP or len(fds) > sync.MOST_DESCRIPTORS
+        if too_much or not self._send(payload, fds):
             return None
         started = Started(self._pid, self._pidfd, self._channel)
         self._pidfd = -1
         return started
+
+    def _send(self, payload: bytes, fds: list[int]) -> bool:
+        try:
+            self._channel.send_setup(payload, fds)
+        except OSError:
+            return False
+        return True
 
     def end(self) -> None:
         """End it, unless it has been taken."""
@@ -127,14 +139,12 @@ def _serves(flags: int, setup: init.Setup) -> bool:
     )
 
 
-def _packed(setup: init.Setup, spec: Spec) -> tuple[bytes, list[int]]:
-    """`setup` as bytes and descriptors.  The plan is a pure function of the configuration and made again."""
+def _packed(setup: init.Setup) -> tuple[bytes, list[int]]:
+    """What is in `setup` besides the configuration, as bytes and descriptors."""
     assert setup.cgroup is not None
-    linux = {key: value for key, value in spec["linux"].items() if key not in ("seccomp", "resources")}
     sources, joining = setup.sources, setup.cgroup.joining_fds()
     stdio = setup.stdio or ()
     message = (
-        {**spec, "linux": linux},
         [getattr(setup, name) for name in _VALUES],
         setup.process.console_size,
         setup.cgroup.path,
@@ -146,18 +156,22 @@ def _packed(setup: init.Setup, spec: Spec) -> tuple[bytes, list[int]]:
     return marshal.dumps(message), fds
 
 
-def _unpacked(payload: bytes, fds: list[int]) -> init.Setup:
-    message = marshal.loads(payload)  # noqa: S302  from our own parent
-    spec, values, console_size, cgroup_path, trees, cgroups, (joining, streams) = message
+def _prepared(spec: Spec) -> init.Setup:
+    """A setup with what follows from the configuration alone, whose plan is made anew on this side."""
     plan = Plan(spec)
     setup = init.Setup(plan.process, "")
-    for name, value in zip(_VALUES, values, strict=True):
-        setattr(setup, name, value)
     setup.plan = plan
-    setup.process.console_size = console_size
     setup.limits = rlimits.parse_rlimits(plan.process.rlimits)
     if devices.has_own_dev(plan):
         setup.devices = devices.planned_devices(plan)
+    setup.sources.made = mounts.make_ahead(plan)
+    return setup
+
+
+def _fill(setup: init.Setup, message: tuple[Any, ...], fds: list[int]) -> None:
+    values, setup.process.console_size, cgroup_path, trees, cgroups, (joining, streams) = message
+    for name, value in zip(_VALUES, values, strict=True):
+        setattr(setup, name, value)
     rest = iter(fds)
     setup.sources.root = next(rest)
     setup.sources.trees = {index: next(rest) for index in trees}
@@ -165,18 +179,23 @@ def _unpacked(payload: bytes, fds: list[int]) -> init.Setup:
     setup.cgroup = Cgroup.to_join(cgroup_path, [next(rest) for _ in range(joining)])
     stdio = [next(rest) for _ in range(streams)]
     setup.stdio = (stdio[0], stdio[1], stdio[2]) if stdio else None
-    return setup
 
 
 def _wait(channel: sync.Channel, skeleton_fd: int) -> NoReturn:
     """In the child: wait for the setup and go its way."""
     try:
-        received = channel.receive_setup()
-        if received is None:
-            os._exit(0)  # nobody needs it
-        setup = _unpacked(*received)
+        setup = _prepared(_receive(channel)[0])
+        _fill(setup, *_receive(channel))
         setup.channel, setup.skeleton_fd = channel, skeleton_fd
     except BaseException as error:
         channel.report(error)
         os._exit(1)
     init.run_init(setup)
+
+
+def _receive(channel: sync.Channel) -> tuple[Any, list[int]]:
+    received = channel.receive_setup()
+    if received is None:
+        os._exit(0)  # nobody needs it
+    payload, fds = received
+    return marshal.loads(payload), fds  # noqa: S302  from our own parent

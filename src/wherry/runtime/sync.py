@@ -3,7 +3,8 @@
 One SOCK_SEQPACKET pair; a message is a tag of one byte and what belongs to it:
 
     parent                          child
-      │ ── U + descriptors ───────────▶ │  the setup                         (only to a spare: see `spare`)
+      │ ── U ─────────────────────────▶ │  the configuration                 (only to a spare: see `spare`)
+      │ ── U + descriptors ───────────▶ │  the rest of the setup
       │ ── M ─────────────────────────▶ │  mappings are written              (user namespace only)
       │ ◀───────────────────────── H ── │  namespaces and mounts stand: run the hooks (if any)
       │ ── G ─────────────────────────▶ │  hooks are done, go on
@@ -97,8 +98,8 @@ class Channel:
             OSError: EPIPE or ECONNRESET when it is gone.
         """
         packed = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
-        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)
-        self._socket.sendmsg([SETUP, payload], [rights], _socket.MSG_NOSIGNAL)
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)] if fds else []
+        self._socket.sendmsg([SETUP, payload], rights, _socket.MSG_NOSIGNAL)
 
     def receive_setup(self) -> tuple[bytes, list[int]] | None:
         """What `send_setup` has sent, in the child, or None when the other side is gone.

@@ -42,6 +42,8 @@ def create(sock: _socket.socket) -> None:
         return
     request, (bundle_fd, *stdio) = received
     spec = records.read(bundle_fd, protocol.CONFIG) or {}
+    if ahead is not None:
+        ahead.announce(spec)
     root_fd = rootfs.assemble(request["rootfs"])
     fault_point("shim.rootfs-mounted")
     launched = launch.create_init(
