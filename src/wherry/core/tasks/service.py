@@ -265,6 +265,10 @@ class TaskService:
                 await self._bury(task, path)
                 return
             except (WherryError, OSError) as error:
+                if not path.exists():  # cleaned up meanwhile, as a failed create is: nothing is left to end
+                    lost = Exit(exit_code=137, at_ns=time.time_ns(), error=SHIM_LOST)
+                    task.bury(lost, {}, self._remove)
+                    return
                 log("error", "lost task not cleaned up", task=task.id, error=error)
                 await asyncio.sleep(1)
 
