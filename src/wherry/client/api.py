@@ -184,13 +184,16 @@ class Client:
     ) -> tuple[Connection, Response]:
         """One request and its answer; once more when the daemon turned out to be older."""
         while True:
-            connection = (None if fresh else self._take_idle()) or Connection(self._connect())
+            idle = None if fresh else self._take_idle()
+            connection = idle or Connection(self._connect())
             version = self.version
             try:
                 connection.send(method, f"/v{version}{target}", self._fixed + extra, payload)
                 response = connection.receive(method)
             except (ConnectionError, ProtocolError) as error:
                 connection.close()
+                if idle is not None and method in ("GET", "HEAD"):
+                    continue  # the daemon ended it at this very moment; a question can be asked again
                 host = self.endpoint.host
                 raise ConnectionFailed(f'error during connect: {method} "{host}{target}": {error}') from error
             settled = self.negotiated
