@@ -95,8 +95,7 @@ def create_init(
     `stdio` are the three standard streams, ignored where the configuration asks for a terminal.
     `rootfs_fd` is a detached mount to be the root, else root.path of the bundle; it stays the caller's.
     `preserve_fds` passes descriptors 3 and up on.  `console_size` is (rows, columns).  `gate_fd` is a
-    listening socket for a start by another process.  `ahead`, to which `spec` is announced, is
-    used if it serves; it stays the caller's.
+    listening socket for a start by another process.  `ahead`, which knows `spec`, stays the caller's.
 
     Raises:
         InvalidSpec: the configuration.
