@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
         if flags.get("version"):
             print(f"wherryd version {__version__}")
             return 0
-        directory = Path.cwd()
+        directory = _start_directory()
         config = load(flags, directory=directory)
         if flags.get("validate"):
             print("configuration OK")
@@ -42,6 +42,14 @@ def main(argv: list[str]) -> int:
     except OSError as error:  # a root, a file or a disk that cannot be used
         print(f"wherryd: {error.filename or 'failed'}: {error.strerror or error}", file=sys.stderr)
     return 1
+
+
+def _start_directory() -> Path:
+    """Where relative paths begin: the present directory, and the root where that has been removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
 
 
 def _run(config: Config, read_again: Callable[[], Config]) -> int:

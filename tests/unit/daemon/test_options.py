@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from wherry.daemon import config, options
+from wherry.daemon.main import main
 from wherry.errors import InvalidArgument
 
 
@@ -215,6 +216,18 @@ class TestConfig:
     )
     def test_what_can_be_is_taken(self, words: list[str]) -> None:
         assert self.load(*words)
+
+    def test_a_directory_that_is_gone_is_no_hindrance(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        monkeypatch.chdir(gone)
+        gone.rmdir()
+
+        assert main(["--validate"]) == 0
+
+        assert capsys.readouterr().out == "configuration OK\n"
 
     def test_every_path_is_from_the_directory_the_daemon_was_started_in(self, tmp_path: Path) -> None:
         (tmp_path / "p.json").write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
