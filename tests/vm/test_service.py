@@ -113,4 +113,7 @@ def test_a_daemon_that_a_service_starts_leaves_that_services_cgroup_alone(
             assert group_of(daemon.pid) == group_of("self")
         finally:
             daemon.terminate()
-            daemon.wait(30 * TIME_FACTOR)
+            try:
+                daemon.wait(10 * TIME_FACTOR)
+            finally:
+                daemon.kill()
