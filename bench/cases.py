@@ -62,7 +62,7 @@ def run_detached(engines: Engines, rounds: int) -> Result:
         def once() -> float:
             args = ("run", "-d", "--name", "bench", "--network", "none", "busybox", "sleep", "60")
             took = timed(peer, *args)()
-            peer.run("rm", "-f", "bench")
+            peer.remove("bench")
             return took
 
         return once
@@ -80,7 +80,7 @@ def sleeper(*peers: Peer) -> Iterator[None]:
         yield
     finally:
         for peer in peers:
-            peer.run("rm", "-f", "bench")
+            peer.remove("bench")
 
 
 def execute(engines: Engines, rounds: int) -> Result:
@@ -176,7 +176,7 @@ def log_throughput(engines: Engines, rounds: int) -> Result:
             peer.run("start", "bench")
             peer.run("wait", "bench")
             took = time.perf_counter() - started
-            peer.run("rm", "-f", "bench")
+            peer.remove("bench")
             return size / took / 1e6
 
         return once
@@ -199,7 +199,7 @@ def memory(engines: Engines, containers: int = 20) -> list[Result]:
         holders = [holder_of(int(peer.run("inspect", "-f", "{{.State.Pid}}", name))) for name in names]
         shims.series.append(Series(peer.name, [proportional_kib(pid)[1] / 1024 for pid in holders]))
         for name in names:
-            peer.run("rm", "-f", name)
+            peer.remove(name)
     return [*results, shims]
 
 

@@ -33,7 +33,11 @@ class Peer:
     env: dict[str, str]
     pid: int = 0
     root: Path = Path()
-    extra: dict[str, object] = field(default_factory=dict)
+    force: list[str] = field(default_factory=list)  # what `rm -f` needs besides, to kill at once
+
+    def remove(self, name: str) -> None:
+        """Kill a container and remove it."""
+        self.run("rm", "-f", *self.force, name)
 
     def run(self, *args: str, stdin: bytes | None = None) -> str:
         """Run the peer's client and return its output.
@@ -127,9 +131,9 @@ def podman() -> Iterator[Peer]:
         "--cgroup-manager=cgroupfs", "--events-backend=file", "--storage-driver=overlay",
     ]  # fmt: skip
     try:
-        yield Peer("podman", client, env, 0, root)
+        yield Peer("podman", client, env, 0, root, ["-t", "0"])
     finally:
-        subprocess.run([*client, "rm", "-af"], env=env, capture_output=True, check=False)
+        subprocess.run([*client, "rm", "-af", "-t", "0"], env=env, capture_output=True, check=False)
         _unmount_below(root)
         shutil.rmtree(root, ignore_errors=True)
 
