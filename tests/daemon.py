@@ -144,7 +144,7 @@ class Daemon:
         return left
 
     def cgroups(self) -> list[str]:
-        """The control groups below this daemon's parent, in every hierarchy; the empty parent goes with it."""
+        """The control groups below this daemon's parent, in every hierarchy."""
         found = []
         for hierarchy in ("", *os.listdir("/sys/fs/cgroup")):
             parent = Path("/sys/fs/cgroup", hierarchy, self.root.name)

@@ -30,7 +30,16 @@ def test_words_are_handed_on_one_by_one(arguments: str, words: list[str]) -> Non
 
 
 @pytest.mark.parametrize(
-    "arguments", ["-o ppid=PID", "-o uid=PID", "-o user=PIDs", "-o cmd,uid=PID", "-o ppid=  PID", "--format=uid=PID", "-ouid=PID"]
+    "arguments",
+    [
+        "-o ppid=PID",
+        "-o uid=PID",
+        "-o user=PIDs",
+        "-o cmd,uid=PID",
+        "-o ppid=  PID",
+        "--format=uid=PID",
+        "-ouid=PID",
+    ],
 )
 def test_no_other_column_may_be_called_pid(arguments: str) -> None:
     with pytest.raises(ListingFailed, match="is not allowed") as failure:
