@@ -41,7 +41,7 @@ def measure(wanted: set[str], rounds: int) -> list[Result]:
         if "ps" in wanted:
             results.append(cases.list_containers(engines, rounds))
         if "load" in wanted:
-            results.append(cases.load_debian(engines, max(3, rounds // 4)))
+            results.append(cases.load_debian(engines, 3))
         if "stdout" in wanted:
             results += cases.stdout_throughput(engines, 3)
         if "log" in wanted:
