@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # without the enums of `signal`
+import os
 
 from wherry.errors import InvalidArgument
+from wherry.linux.libc import syscall
 
 _NAMES = (
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
@@ -13,6 +15,9 @@ _NAMES = (
 )  # fmt: skip
 _NUMBERS = {name: number for number, name in enumerate(_NAMES, 1)} | {"CLD": 17, "POLL": 29, "IOT": 6}
 _RTMIN, _RTMAX = 34, 64
+_LIBRARYS = (32, 33)  # the C library keeps these to itself and refuses to speak of them
+_RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
+_DEFAULT = bytes(32)  # the kernel's struct sigaction with SIG_DFL
 
 
 def parse_signal(text: str) -> int:
@@ -43,3 +48,5 @@ def reset_signals() -> None:
     for number in _signal.valid_signals():
         if number not in (_signal.SIGKILL, _signal.SIGSTOP) and _signal.getsignal(number) != _signal.SIG_DFL:
             _signal.signal(number, _signal.SIG_DFL)
+    for number in _LIBRARYS:
+        syscall("rt_sigaction", _RT_SIGACTION[os.uname().machine], number, _DEFAULT, 0, 8)
