@@ -1,27 +1,19 @@
 """The operations: one thing each, in a child of the spawner that is free to change its own namespaces.
 
-    name           arguments                      descriptors   result
-    clean_bundle   bundle                                       exit, execs: what the dead shim's task came to
-    read_files     rootfs, paths, limit_bytes                   files: path → hexadecimal bytes, or null
-    copy_up        rootfs, path                   target        copied: whether there was such a directory
-
-`rootfs` is a list of mounts as in shim.json.  It is assembled detached and goes with the child, so
-`read_files` and `copy_up` are for snapshots that no task has mounted for writing.
+name           arguments   result
+clean_bundle   bundle      exit, execs: what the dead shim's task came to
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import time
 
 from wherry.diagnostics.faults import fault_point
-from wherry.errors import InvalidArgument, Unavailable
+from wherry.errors import Unavailable
 from wherry.runtime.cgroups import Cgroup
-from wherry.runtime.inside import open_inside
-from wherry.shim import protocol, records, rootfs
-from wherry.spawner.copying import copy_tree
+from wherry.shim import protocol, records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,45 +98,4 @@ def _exec_exits(bundle_fd: int) -> Message:
     return {name.removesuffix(".json"): records.read(directory_fd, name) for name in names}
 
 
-def read_files(arguments: Message, _fds: list[int]) -> Message:
-    """Read regular files below a root directory, each up to a limit."""
-    root_fd = rootfs.assemble(arguments["rootfs"])
-    limit = int(arguments["limit_bytes"])
-    return {"files": {path: _read_beneath(root_fd, path, limit) for path in arguments["paths"]}}
-
-
-def _read_beneath(root_fd: int, path: str, limit: int) -> str | None:
-    try:
-        # Non-blocking, for the image may have a FIFO there.
-        fd = open_inside(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            return None
-        raise
-    with os.fdopen(fd, "rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise InvalidArgument(f"{path} is larger than {limit} bytes")
-    return data.hex()
-
-
-def copy_up(arguments: Message, fds: list[int]) -> Message:
-    """Copy what a root directory has at a path into the directory `fds[0]`, as for a new volume."""
-    if len(fds) != 1:
-        raise InvalidArgument("copy_up without a target")
-    root_fd = rootfs.assemble(arguments["rootfs"])
-    try:
-        source_fd = open_inside(root_fd, arguments["path"], os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            return {"copied": False}
-        raise
-    copy_tree(source_fd, fds[0])
-    return {"copied": True}
-
-
-OPERATIONS: dict[str, Callable[[Message, list[int]], Message]] = {
-    "clean_bundle": clean_bundle,
-    "read_files": read_files,
-    "copy_up": copy_up,
-}
+OPERATIONS: dict[str, Callable[[Message, list[int]], Message]] = {"clean_bundle": clean_bundle}

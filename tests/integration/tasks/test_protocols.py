@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from tests.fakes.spec import docker_style_spec
 from tests.integration.tasks.bench import Bench, remove_cgroups
@@ -222,20 +221,17 @@ def test_a_shim_whose_bundle_is_gone_ends_without_a_word(stage: Stage) -> None:
 
 
 def test_an_operation_answers_when_it_has_ended(stage: Stage) -> None:
-    rootfs = msgspec.to_builtins([stage.bench.writable()])
+    bundle = stage.bench.path / "of-a-shim-that-never-was"
+    bundle.mkdir()
     stage.spawner.say(
-        {
-            "call": "operation",
-            "serial": 1,
-            "operation": "read_files",
-            "arguments": {"rootfs": rootfs, "paths": ["/etc/passwd", "/nothing"], "limit_bytes": 1000},
-        }
+        {"call": "operation", "serial": 1, "operation": "clean_bundle", "arguments": {"bundle": str(bundle)}}
     )
 
-    files = stage.spawner.hear({"reply": 1, "result": ANY})["result"]["files"]
+    result = stage.spawner.hear({"reply": 1, "result": ANY})["result"]
 
-    assert bytes.fromhex(files["/etc/passwd"]).startswith(b"root:")
-    assert files["/nothing"] is None
+    assert result["exit"]["exit_code"] == 137
+    assert result["exit"]["error"] == "shim lost"
+    assert result["execs"] == {}
 
 
 def test_an_unknown_operation_is_refused(stage: Stage) -> None:
