@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -91,6 +92,8 @@ def main() -> int:
     wanted = set(options.only.split(","))
     if unknown := wanted - set(CASES):
         parser.error(f"unknown case {', '.join(sorted(unknown))}; expected {', '.join(CASES)}")
+    # As an exit, so that the engines end with the run that started them.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     leave_hybrid_cgroups()
     text = table(measure(wanted, options.rounds))
     print(text)
