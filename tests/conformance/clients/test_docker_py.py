@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 from tests.daemon import Daemon
+from tests.registry import Registry
 
 # docker-py leaves the sockets of its attach and exec streams to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -71,6 +72,19 @@ def test_images_list_and_tag(client: docker.DockerClient) -> None:
     assert image.tag("renamed", tag="v1")
     assert any("renamed:v1" in listed.tags for listed in client.images.list())
     client.images.remove("renamed:v1")
+
+
+def test_an_image_is_pushed_removed_and_pulled_again(client: docker.DockerClient) -> None:
+    with Registry() as registry:
+        name = f"127.0.0.1:{registry.port}/team/busybox"
+        client.images.get("busybox").tag(name, tag="1")
+        client.images.push(name, tag="1")
+        client.images.remove(f"{name}:1")
+
+        pulled = client.images.pull(name, tag="1")
+
+        assert f"{name}:1" in pulled.tags
+        client.images.remove(f"{name}:1")
 
 
 def test_attach_and_stream(client: docker.DockerClient) -> None:
